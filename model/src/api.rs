@@ -1,0 +1,195 @@
+//! What travels between the control API and its clients, as JSON.
+//!
+//! | call | body | answer |
+//! | --- | --- | --- |
+//! | `GET /v1/info` | | [`Info`] |
+//! | `POST /v1/artifacts` | the component's bytes, streamed | [`Artifact`] |
+//! | `POST /v1/functions/{name}/revisions` | [`Deploy`] | [`Deployed`] |
+//! | `GET /v1/functions` | | [`FunctionList`] |
+//! | `GET /v1/functions/{name}` | | [`FunctionDetail`] |
+//! | `DELETE /v1/functions/{name}` | | 204 |
+//! | `GET /v1/functions/{name}/revisions` | | [`RevisionList`] |
+//! | `POST /v1/functions/{name}/rollback` | [`Rollback`] | [`FunctionSummary`] |
+//! | `GET /v1/functions/{name}/logs?since=10m&follow=true` | | [`LogLine`](crate::LogLine)s as JSON lines |
+//! | `GET /v1/functions/{name}/stats` | | [`NamedStats`] |
+//! | `GET /v1/stats` | | [`StatsList`] |
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::manifest::FunctionTable;
+use crate::{ComponentKind, Digest, FunctionName, FunctionStats, RevisionNumber, Settings};
+
+/// The largest component that can be uploaded: 256 MiB.
+pub const MAX_ARTIFACT_BYTES: u64 = 256 << 20;
+
+/// What a client needs to know of the platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Info {
+    /// Samovar's version.
+    pub version: String,
+    /// Where functions are called, as in `http://127.0.0.1:8080`.
+    pub gateway: String,
+}
+
+/// What a component is, told from the component itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ComponentInfo {
+    /// Which handler interface it exports.
+    #[schema(value_type = String, example = "wasi-0.2")]
+    pub kind: ComponentKind,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// The interfaces it imports.
+    pub imports: Vec<String>,
+    /// The interfaces it exports.
+    pub exports: Vec<String>,
+}
+
+/// An uploaded component that has been checked and compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Artifact {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+    /// What it is.
+    pub component: ComponentInfo,
+    /// How long it took to check and compile; 0 when this was done before.
+    pub compile_millis: u64,
+}
+
+/// Makes a revision out of an uploaded component, and makes it the one that answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Deploy {
+    /// The component.
+    #[schema(value_type = String)]
+    pub artifact: Digest,
+    /// The function's table, as it stands in `samovar.toml`.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub settings: FunctionTable,
+}
+
+/// The outcome of a deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Deployed {
+    /// The function as it is now.
+    #[serde(flatten)]
+    pub function: FunctionSummary,
+    /// False when the revision that answers already had these bytes and settings, and nothing was done.
+    pub changed: bool,
+    /// How long it took until requests were routed to it.
+    pub activate_millis: u64,
+}
+
+/// A function in a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FunctionSummary {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: FunctionName,
+    /// The revision that answers.
+    #[schema(value_type = u64)]
+    pub revision: RevisionNumber,
+    /// When that revision was deployed.
+    #[schema(value_type = String)]
+    pub created: Timestamp,
+    /// Its component.
+    #[schema(value_type = String)]
+    pub artifact: Digest,
+    /// Its component's size in bytes.
+    pub size_bytes: u64,
+    /// Which handler interface it exports.
+    #[schema(value_type = String, example = "wasi-0.2")]
+    pub kind: ComponentKind,
+    /// Where it can be called: one URL for each route, parameters left out.
+    pub urls: Vec<String>,
+}
+
+/// All functions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FunctionList {
+    /// By name.
+    pub functions: Vec<FunctionSummary>,
+}
+
+/// A function with its settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FunctionDetail {
+    /// The line.
+    #[serde(flatten)]
+    pub summary: FunctionSummary,
+    /// The settings of the revision that answers.
+    #[schema(value_type = Object)]
+    pub settings: Settings,
+}
+
+/// One of a function's revisions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RevisionSummary {
+    /// Its number.
+    #[schema(value_type = u64)]
+    pub revision: RevisionNumber,
+    /// Whether it is the one that answers.
+    pub current: bool,
+    /// When it was deployed.
+    #[schema(value_type = String)]
+    pub created: Timestamp,
+    /// Its component.
+    #[schema(value_type = String)]
+    pub artifact: Digest,
+    /// Its component's size in bytes.
+    pub size_bytes: u64,
+}
+
+/// A function's revisions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RevisionList {
+    /// Newest first.
+    pub revisions: Vec<RevisionSummary>,
+}
+
+/// Makes an older revision the one that answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rollback {
+    /// Which one; the one before the current one when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub revision: Option<RevisionNumber>,
+}
+
+/// A function's statistics with its name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NamedStats {
+    /// The function.
+    #[schema(value_type = String)]
+    pub name: FunctionName,
+    /// How it has fared.
+    #[serde(flatten)]
+    pub stats: FunctionStats,
+}
+
+/// Statistics of all functions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StatsList {
+    /// By name.
+    pub functions: Vec<NamedStats>,
+}
+
+/// A problem document (RFC 9457), as the gateway and the control API send them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// What kind of problem: a URI reference such as `/problems/queue-full`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence in words.
+    pub detail: String,
+    /// The request it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}

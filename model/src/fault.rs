@@ -1,0 +1,142 @@
+//! What can go wrong with an invocation, as data: whose fault it is, whether it can have started, its metric label.
+//!
+//! The HTTP status is not decided here but in one place at the gateway.
+
+use std::time::Duration;
+
+use crate::ByteSize;
+
+/// Whose fault an error is; sent to callers as `x-samovar-origin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Samovar's, or its operator's: no capacity, draining, no such route.
+    Platform,
+    /// The function's: it trapped, took too long, answered nonsense.
+    Function,
+}
+
+impl Origin {
+    /// The header's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Function => "function",
+        }
+    }
+}
+
+/// Why an invocation got no answer from its function.
+///
+/// The message is for the caller: it names the limit, never the guest's internals, which go to the function's log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The guest trapped: a panic, an out-of-bounds access, an explicit exit.
+    #[error("the function crashed")]
+    Trap,
+    /// The guest was refused memory and did not survive it.
+    #[error("the function ran out of memory (limit {0})")]
+    OutOfMemory(ByteSize),
+    /// The guest returned without an answer, or with one that is not valid HTTP.
+    #[error("the function gave no valid response")]
+    InvalidResponse,
+    /// The instance could not be made: its start-up trapped or needs more than its limits.
+    #[error("the function could not be started")]
+    Start,
+    /// The wall-clock deadline passed.
+    #[error("the function did not answer in time (limit {0:?})")]
+    Deadline(Duration),
+    /// The CPU budget was used up.
+    #[error("the function used up its CPU budget (limit {0:?})")]
+    CpuBudget(Duration),
+    /// The function's queue is full.
+    #[error("queue full ({0} waiting)")]
+    QueueFull(usize),
+    /// The invocation waited in the queue for as long as it may.
+    #[error("no instance became free in {0:?}")]
+    QueueDeadline(Duration),
+    /// The host can hold no more instances, and none is idle.
+    #[error("the host is at its limit of instances")]
+    NoCapacity,
+    /// The host takes nothing new.
+    #[error("the host is draining")]
+    Draining,
+    /// The function or its code is not on this host and cannot be had now.
+    #[error("the function's code is not available on this host")]
+    NotAvailable,
+    /// The request's body is larger than the function accepts.
+    #[error("the request body is larger than {0}")]
+    BodyTooLarge(ByteSize),
+    /// The caller went away before the answer; nobody reads this.
+    #[error("the caller went away")]
+    CallerGone,
+}
+
+impl Fault {
+    /// Whose fault this is.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::Trap
+            | Self::OutOfMemory(_)
+            | Self::InvalidResponse
+            | Self::Start
+            | Self::Deadline(_)
+            | Self::CpuBudget(_) => Origin::Function,
+            Self::QueueFull(_)
+            | Self::QueueDeadline(_)
+            | Self::NoCapacity
+            | Self::Draining
+            | Self::NotAvailable
+            | Self::BodyTooLarge(_)
+            | Self::CallerGone => Origin::Platform,
+        }
+    }
+
+    /// The value of the metric's `kind` label and the problem document's type.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::OutOfMemory(_) => "out-of-memory",
+            Self::InvalidResponse => "invalid-response",
+            Self::Start => "start",
+            Self::Deadline(_) => "deadline",
+            Self::CpuBudget(_) => "cpu-budget",
+            Self::QueueFull(_) => "queue-full",
+            Self::QueueDeadline(_) => "queue-deadline",
+            Self::NoCapacity => "no-capacity",
+            Self::Draining => "draining",
+            Self::NotAvailable => "not-available",
+            Self::BodyTooLarge(_) => "body-too-large",
+            Self::CallerGone => "caller-gone",
+        }
+    }
+
+    /// Every label, in the order in which statistics show them.
+    pub const LABELS: [&'static str; 13] = [
+        "trap",
+        "out-of-memory",
+        "invalid-response",
+        "start",
+        "deadline",
+        "cpu-budget",
+        "queue-full",
+        "queue-deadline",
+        "no-capacity",
+        "draining",
+        "not-available",
+        "body-too-large",
+        "caller-gone",
+    ];
+
+    /// Whether no guest code can have seen the request, so that trying elsewhere is safe.
+    pub fn never_started(&self) -> bool {
+        matches!(
+            self,
+            Self::QueueFull(_)
+                | Self::QueueDeadline(_)
+                | Self::NoCapacity
+                | Self::Draining
+                | Self::NotAvailable
+                | Self::Start
+        )
+    }
+}

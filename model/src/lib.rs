@@ -1,0 +1,29 @@
+//! The words of Samovar as plain data: no I/O, no tokio, nothing that can block.
+//!
+//! Everything that crosses a boundary (the manifest, the control API, the registry, a problem document) is defined here
+//! once, in two steps: a raw form that serde reads, and a validated form that the rest of the code passes around.
+
+pub mod api;
+mod digest;
+mod fault;
+mod function;
+pub mod headers;
+pub mod manifest;
+mod name;
+mod outbound;
+mod request_id;
+mod revision;
+mod route;
+mod telemetry;
+mod units;
+
+pub use digest::{Digest, DigestError};
+pub use fault::{Fault, Origin};
+pub use function::{Isolation, Limits, Scale, Settings};
+pub use name::{FunctionName, NameError};
+pub use outbound::{OutboundError, OutboundPattern};
+pub use request_id::RequestId;
+pub use revision::{ComponentKind, FunctionState, Revision, RevisionId, RevisionNumber};
+pub use route::{Clash, HostPattern, Methods, PathPattern, Route, RouteError, Segment};
+pub use telemetry::{FunctionStats, LogLine, LogStream};
+pub use units::{ByteSize, Span, UnitError};

@@ -1,0 +1,276 @@
+//! `samovar.toml`: the raw form that serde reads, and the step that validates it.
+//!
+//! The same raw form travels in the control API, so that a manifest means the same wherever it is checked.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ByteSize, FunctionName, Isolation, Limits, NameError, OutboundError, OutboundPattern, Route, RouteError, Scale,
+    Settings, Span,
+};
+
+/// The manifest's file name.
+pub const FILE_NAME: &str = "samovar.toml";
+
+/// A whole manifest as written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The functions by name.
+    #[serde(default)]
+    pub function: BTreeMap<String, FunctionTable>,
+}
+
+/// One `[function.NAME]` table as written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FunctionTable {
+    /// The command that builds the component; inferred from the project's files when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
+    /// Where the build leaves the component, relative to the manifest; inferred when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
+    /// Path patterns, or tables with host, path and methods. `/NAME` and `/NAME/{*rest}` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<RawRoutes>,
+    /// `instance` or `request`.
+    pub isolation: Isolation,
+    /// `[function.NAME.limits]`.
+    pub limits: Limits,
+    /// `[function.NAME.scale]`.
+    pub scale: Scale,
+    /// `[function.NAME.env]`.
+    pub env: BTreeMap<String, String>,
+    /// Destinations of outbound requests.
+    pub allow_outbound: Vec<String>,
+}
+
+/// `route` in its short form (a list of paths), as one path, or as tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RawRoutes {
+    /// `route = "/a"`.
+    One(String),
+    /// `route = ["/a", "/b"]`.
+    Paths(Vec<String>),
+    /// `[[function.NAME.route]]`.
+    Tables(Vec<RawRoute>),
+}
+
+/// One `[[function.NAME.route]]` table as written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRoute {
+    /// The host; every host when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The path pattern.
+    pub path: String,
+    /// The methods; every method when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<String>>,
+}
+
+/// Why a manifest cannot be used. Every message names the key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Not TOML, or a key that does not exist, or a value of the wrong type.
+    #[error("{0}")]
+    Syntax(String),
+    /// No function in the file.
+    #[error("no function: add a table `[function.NAME]`")]
+    Empty,
+    /// A function's name is malformed.
+    #[error("[function.…]: {0}")]
+    Name(#[from] NameError),
+    /// A route is malformed.
+    #[error("function.{function}.route: {error}")]
+    Route {
+        /// The function.
+        function: FunctionName,
+        /// What is wrong.
+        error: RouteError,
+    },
+    /// An entry of `allow_outbound` is malformed.
+    #[error("function.{function}.allow_outbound: {error}")]
+    Outbound {
+        /// The function.
+        function: FunctionName,
+        /// What is wrong.
+        error: OutboundError,
+    },
+    /// A value is outside what is possible.
+    #[error("function.{function}.{key} = {value}: {reason}")]
+    Value {
+        /// The function.
+        function: FunctionName,
+        /// The key, with its table.
+        key: &'static str,
+        /// What was written.
+        value: String,
+        /// What is possible.
+        reason: String,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest's text.
+    ///
+    /// # Errors
+    /// [`ManifestError::Syntax`] with line, column and key; [`ManifestError::Empty`].
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self =
+            toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string().trim_end().to_owned()))?;
+        if manifest.function.is_empty() { Err(ManifestError::Empty) } else { Ok(manifest) }
+    }
+}
+
+/// The largest memory that a 32-bit guest can have.
+const MAX_MEMORY: ByteSize = ByteSize::bytes(4 << 30);
+
+impl FunctionTable {
+    /// Checks every value and fills in the defaults.
+    ///
+    /// # Errors
+    /// The first value that cannot be used, by its key.
+    pub fn settings(&self, name: &FunctionName) -> Result<Settings, ManifestError> {
+        let routes = self.routes(name)?;
+        let outbound = |text: &String| text.parse::<OutboundPattern>();
+        let allow_outbound = self.allow_outbound.iter().map(outbound).collect::<Result<_, _>>();
+        let allow_outbound =
+            allow_outbound.map_err(|error| ManifestError::Outbound { function: name.clone(), error })?;
+        self.check(name)?;
+        Ok(Settings {
+            routes,
+            isolation: self.isolation,
+            limits: self.limits.clone(),
+            scale: self.scale.clone(),
+            env: self.env.clone(),
+            allow_outbound,
+        })
+    }
+
+    fn routes(&self, name: &FunctionName) -> Result<Vec<Route>, ManifestError> {
+        let path = |text: &str| Ok(Route::any(text.parse()?));
+        let table = |raw: &RawRoute| {
+            Ok(Route {
+                host: raw.host.as_deref().map(str::parse).transpose()?,
+                path: raw.path.parse()?,
+                methods: raw.methods.clone().unwrap_or_default().try_into()?,
+            })
+        };
+        let routes: Result<Vec<Route>, RouteError> = match &self.route {
+            None => [format!("/{name}"), format!("/{name}/{{*rest}}")].iter().map(|p| path(p)).collect(),
+            Some(RawRoutes::One(text)) => path(text).map(|route| vec![route]),
+            Some(RawRoutes::Paths(texts)) => texts.iter().map(|text| path(text)).collect(),
+            Some(RawRoutes::Tables(tables)) => tables.iter().map(table).collect(),
+        };
+        let routes = routes.map_err(|error| ManifestError::Route { function: name.clone(), error })?;
+        if routes.is_empty() {
+            return Err(self.value(name, "route", "[]", "give at least one route, or leave the key out"));
+        }
+        Ok(routes)
+    }
+
+    fn check(&self, name: &FunctionName) -> Result<(), ManifestError> {
+        let (limits, scale) = (&self.limits, &self.scale);
+        let positive = |key, span: Span| match span.as_duration().is_zero() {
+            true => Err(self.value(name, key, span, "must be more than 0")),
+            false => Ok(()),
+        };
+        positive("limits.timeout", limits.timeout)?;
+        positive("limits.cpu", limits.cpu)?;
+        positive("scale.queue_timeout", scale.queue_timeout)?;
+        if limits.memory < ByteSize::bytes(64 << 10) || limits.memory > MAX_MEMORY {
+            return Err(self.value(name, "limits.memory", limits.memory, "from 64KiB to 4GiB"));
+        }
+        if scale.max_instances == 0 {
+            return Err(self.value(name, "scale.max_instances", 0, "must be at least 1"));
+        }
+        if scale.min_warm > scale.max_instances {
+            let reason = format!("must not be more than max_instances ({})", scale.max_instances);
+            return Err(self.value(name, "scale.min_warm", scale.min_warm, &reason));
+        }
+        if scale.concurrency == 0 {
+            return Err(self.value(name, "scale.concurrency", 0, "must be at least 1"));
+        }
+        if scale.concurrency > 1 && self.isolation == Isolation::Request {
+            return Err(self.value(
+                name,
+                "scale.concurrency",
+                scale.concurrency,
+                "must be 1 with isolation = \"request\"",
+            ));
+        }
+        if let Some(key) = self.env.keys().find(|key| key.is_empty() || key.contains(['=', '\0'])) {
+            return Err(self.value(
+                name,
+                "env",
+                format!("{key:?}"),
+                "a variable's name must not be empty or contain `=`",
+            ));
+        }
+        Ok(())
+    }
+
+    fn value(&self, name: &FunctionName, key: &'static str, value: impl ToString, reason: &str) -> ManifestError {
+        ManifestError::Value { function: name.clone(), key, value: value.to_string(), reason: reason.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Result<Settings, ManifestError> {
+        let manifest = Manifest::parse(text)?;
+        let (name, table) = manifest.function.first_key_value().expect("one function");
+        table.settings(&name.parse()?)
+    }
+
+    #[test]
+    fn everything_but_the_name_has_a_default() {
+        let settings = settings("[function.hello]").expect("valid");
+        let paths: Vec<_> = settings.routes.iter().map(|route| route.path.as_str()).collect();
+        assert_eq!(paths, ["/hello", "/hello/{*rest}"]);
+        assert_eq!(settings.limits, Limits::default());
+        assert!(settings.allow_outbound.is_empty());
+    }
+
+    #[test]
+    fn routes_are_read_in_every_form() {
+        let count = |text| settings(text).expect("valid").routes.len();
+        assert_eq!(count("[function.a]\nroute = \"/x\""), 1);
+        assert_eq!(count("[function.a]\nroute = [\"/x\", \"/y/{id}\"]"), 2);
+        assert_eq!(count("[[function.a.route]]\nhost = \"a.example\"\npath = \"/\"\nmethods = [\"GET\"]"), 1);
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_value() {
+        for (text, expected) in [
+            ("[function.a]\nmemory = 5", "memory"),
+            ("[function.a.limits]\nmemory = \"5\"", "`5` is not a size"),
+            ("[function.a.limits]\nmemory = \"1KiB\"", "function.a.limits.memory = 1KiB: from 64KiB to 4GiB"),
+            ("[function.a.scale]\nmin_warm = 200", "function.a.scale.min_warm = 200"),
+            ("[function.a]\nroute = [\"x\"]", "function.a.route: path `x`: must begin with `/`"),
+            ("[function.a]\nallow_outbound = [\"x\"]", "function.a.allow_outbound: `x`"),
+            ("[function.A]", "`A` is not a function name"),
+            ("", "no function"),
+            ("[functoin.a]", "functoin"),
+        ] {
+            let error = settings(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_table_survives_the_way_through_the_control_api() {
+        let text = "[function.a]\nroute = [\"/x\"]\nisolation = \"request\"\n[function.a.env]\nK = \"v\"";
+        let table = Manifest::parse(text).expect("valid").function.remove("a").expect("there");
+        let json = serde_json::to_string(&table).expect("serialises");
+        assert_eq!(serde_json::from_str::<FunctionTable>(&json).expect("reads back"), table);
+    }
+}
