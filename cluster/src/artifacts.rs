@@ -1,0 +1,55 @@
+//! The store of artifacts: components' bytes, named by their sha256.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use samovar_model::Digest;
+
+/// Why an artifact could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// Not in the store.
+    #[error("no artifact {0}")]
+    Missing(Digest),
+    /// The file's bytes are not those that its name promises.
+    #[error("artifact {0} is damaged: its bytes have another digest; deploy the function again")]
+    Damaged(Digest),
+    /// The disk said no.
+    #[error("the artifact store at {path}: {error}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// A store of artifacts.
+#[async_trait]
+pub trait Artifacts: Send + Sync + 'static {
+    /// Begins an upload. Nothing of it is visible before [`Upload::finish`]; dropping it leaves nothing behind.
+    async fn begin(&self) -> Result<Box<dyn Upload>, ArtifactError>;
+
+    /// A local file with the artifact's bytes, whose digest has been verified since this process started.
+    async fn file(&self, digest: &Digest) -> Result<PathBuf, ArtifactError>;
+
+    /// Removes every artifact that is not in `keep` and was not uploaded since this process started.
+    /// Answers how many were removed.
+    async fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError>;
+}
+
+/// An artifact that is being written.
+#[async_trait]
+pub trait Upload: Send {
+    /// Appends bytes.
+    async fn write(&mut self, chunk: Bytes) -> Result<(), ArtifactError>;
+
+    /// The file with what was written so far, and the digest of that: for checking before [`Upload::finish`].
+    async fn peek(&mut self) -> Result<(PathBuf, Digest), ArtifactError>;
+
+    /// Makes the artifact visible under its digest, durably: file and directory are synced before this returns.
+    async fn finish(self: Box<Self>) -> Result<Digest, ArtifactError>;
+}

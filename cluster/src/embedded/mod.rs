@@ -1,0 +1,16 @@
+//! One machine's backend: a data directory that one process holds, with the registry in redb and artifacts in files.
+//!
+//! Everything that is acknowledged is on disk: files are written to a temporary name, synced, renamed, and their
+//! directory is synced; commits of the registry are synced by redb.
+
+mod artifacts;
+mod data_dir;
+mod durable;
+mod registry;
+
+pub use artifacts::EmbeddedArtifacts;
+pub use data_dir::{DataDir, DataDirError, FORMAT};
+pub use registry::EmbeddedRegistry;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! What a killed or refused deploy leaves behind: artifacts that no revision refers to.
+
+use std::collections::BTreeSet;
+
+use samovar_model::Digest;
+
+use crate::{ArtifactError, Artifacts, Registry};
+
+/// What a collection did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collected {
+    /// The artifacts that revisions refer to: what a cache of compiled code may keep.
+    pub kept: BTreeSet<Digest>,
+    /// How many others were removed.
+    pub removed: usize,
+}
+
+/// Removes every artifact that no kept revision of any function refers to.
+///
+/// To be called at start, before anything is served: a deploy that refers to an artifact of an earlier run while this
+/// is under way could lose it.
+///
+/// # Errors
+/// When the store cannot be read or a file cannot be removed.
+pub async fn collect(registry: &dyn Registry, artifacts: &dyn Artifacts) -> Result<Collected, ArtifactError> {
+    let snapshot = registry.watch().borrow().clone();
+    let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
+    let kept: BTreeSet<Digest> = revisions.map(|revision| revision.artifact).collect();
+    let removed = artifacts.collect(&kept).await?;
+    Ok(Collected { kept, removed })
+}

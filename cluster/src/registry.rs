@@ -1,0 +1,102 @@
+//! The registry: which functions there are, with which revisions, and which revision answers.
+//!
+//! Every change is a commit: acknowledged once it is durable, visible to watchers as a new [`Snapshot`] after that, and
+//! never half.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use samovar_model::{ByteSize, Clash, ComponentKind, Digest, FunctionName, FunctionState, RevisionNumber, Settings};
+
+/// Everything the registry holds, at one moment. Cheap to clone: functions are shared.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Counts commits: a snapshot with a larger version is newer.
+    pub version: u64,
+    /// The functions by name.
+    pub functions: BTreeMap<FunctionName, Arc<FunctionState>>,
+}
+
+/// What a deploy brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRevision {
+    /// The component; it must be in the artifact store.
+    pub artifact: Digest,
+    /// The component's size.
+    pub size: ByteSize,
+    /// Which interface it exports.
+    pub kind: ComponentKind,
+    /// Everything else.
+    pub settings: Settings,
+}
+
+/// What a commit left behind.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// The function as it is now.
+    pub function: Arc<FunctionState>,
+    /// False when there was nothing to change.
+    pub changed: bool,
+    /// The version of the first snapshot that shows it.
+    pub version: u64,
+}
+
+/// Why a commit was refused. Nothing has changed, except after [`RegistryError::Unknown`].
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// No such function.
+    #[error("no function `{0}`")]
+    NoFunction(FunctionName),
+    /// No such revision is kept.
+    #[error("function `{function}` has no revision {number}; kept are {kept}")]
+    NoRevision {
+        /// The function.
+        function: FunctionName,
+        /// What was asked for.
+        number: RevisionNumber,
+        /// The numbers that are kept, as a list for people.
+        kept: String,
+    },
+    /// There is no revision before the current one.
+    #[error("function `{0}` has no revision before the current one")]
+    NothingBefore(FunctionName),
+    /// Another function has the route.
+    #[error(transparent)]
+    Clash(#[from] Clash),
+    /// The store cannot be reached or written: try again later.
+    #[error("the registry is not available: {0}")]
+    Unavailable(String),
+    /// It cannot be told whether the commit happened: look before trying again.
+    #[error("it is not known whether the registry has stored the change: {0}")]
+    Unknown(String),
+}
+
+/// The registry of functions.
+#[async_trait]
+pub trait Registry: Send + Sync + 'static {
+    /// The newest snapshot this process knows, and its successors.
+    fn watch(&self) -> watch::Receiver<Arc<Snapshot>>;
+
+    /// Adds a revision and makes it the one that answers. When the current revision already has this content, nothing is
+    /// done. Of older revisions the last 10 are kept, the current one always.
+    ///
+    /// # Errors
+    /// [`RegistryError::Clash`] when another function's current revision has one of the routes.
+    async fn deploy(&self, name: &FunctionName, new: NewRevision) -> Result<Deployment, RegistryError>;
+
+    /// Makes the revision `number`, or else the one kept before the current one, the one that answers.
+    ///
+    /// # Errors
+    /// When there is no such function or revision, or its routes clash by now.
+    async fn rollback(&self, name: &FunctionName, number: Option<RevisionNumber>) -> Result<Deployment, RegistryError>;
+
+    /// Forgets a function and its revisions; its revision numbers are not used again. Answers the version of the first
+    /// snapshot without it.
+    ///
+    /// # Errors
+    /// When there is no such function.
+    async fn delete(&self, name: &FunctionName) -> Result<u64, RegistryError>;
+}
