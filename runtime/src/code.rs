@@ -1,0 +1,196 @@
+//! Compiled code: made once at deploy, kept on disk, mapped at first use.
+//!
+//! A file is named by the artifact's digest and the engine's compatibility, so that an upgrade never maps what it cannot
+//! run. Compiling happens on threads of lowered priority: serving goes first on a busy machine.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use samovar_model::api::ComponentInfo;
+use samovar_model::{ComponentKind, Digest};
+use tokio::sync::Mutex;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+use crate::component::inspect;
+use crate::engine::{Engines, compatibility};
+use crate::guest::Guest;
+use crate::interfaces;
+
+/// Why code could not be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CodeError {
+    /// The component cannot run here, in words for the person who deploys it.
+    #[error("{0}")]
+    Refused(String),
+    /// The disk said no.
+    #[error("compiled code at {path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: Arc<std::io::Error>,
+    },
+}
+
+/// A component that is ready to be instantiated.
+pub(crate) enum Code {
+    /// Exports `wasi:http/incoming-handler@0.2.x`.
+    Wasi02(ProxyPre<Guest>),
+    /// Exports `wasi:http/handler@0.3.x`.
+    Wasi03(ServicePre<Guest>),
+}
+
+impl Code {
+    /// Which interface the component exports.
+    pub(crate) fn kind(&self) -> ComponentKind {
+        match self {
+            Self::Wasi02(_) => ComponentKind::Wasi02,
+            Self::Wasi03(_) => ComponentKind::Wasi03,
+        }
+    }
+}
+
+/// What compiling a component told.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// What the component is.
+    pub component: ComponentInfo,
+    /// How long compiling took, in milliseconds; 0 when the code was there already.
+    pub compile_millis: u64,
+}
+
+/// Compiles components and loads what it compiled.
+pub(crate) struct CodeStore {
+    dir: PathBuf,
+    engines: Engines,
+    wasi02: Linker<Guest>,
+    wasi03: Linker<Guest>,
+    /// Compiles on threads of its own, at lowered priority.
+    pool: rayon::ThreadPool,
+    /// One compilation at a time: each uses every core already.
+    compiling: Mutex<()>,
+}
+
+impl CodeStore {
+    /// Opens the store in `dir`, which is made if it is not there.
+    pub(crate) fn open(dir: PathBuf, engines: Engines) -> wasmtime::Result<Self> {
+        std::fs::create_dir_all(&dir)?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .thread_name(|index| format!("samovar-compile-{index}"))
+            .start_handler(|_| lower_priority())
+            .build()?;
+        Ok(Self {
+            wasi02: interfaces::linker(engines.of(ComponentKind::Wasi02), ComponentKind::Wasi02)?,
+            wasi03: interfaces::linker(engines.of(ComponentKind::Wasi03), ComponentKind::Wasi03)?,
+            dir,
+            engines,
+            pool,
+            compiling: Mutex::new(()),
+        })
+    }
+
+    /// Checks the component in `artifact` and compiles it, unless that was done before.
+    ///
+    /// # Errors
+    /// [`CodeError::Refused`] with the reason when it cannot run.
+    pub(crate) async fn compile(self: &Arc<Self>, digest: Digest, artifact: &Path) -> Result<Compiled, CodeError> {
+        let bytes = tokio::fs::read(artifact).await.map_err(io_error(artifact))?;
+        let component = inspect(&bytes).map_err(|error| CodeError::Refused(error.to_string()))?;
+        let _turn = self.compiling.lock().await;
+        let path = self.path(digest, component.kind);
+        if self.load(digest, component.kind).is_ok() {
+            return Ok(Compiled { component, compile_millis: 0 });
+        }
+        let started = Instant::now();
+        let store = Arc::clone(self);
+        let (send, receive) = tokio::sync::oneshot::channel();
+        let kind = component.kind;
+        self.pool.spawn(move || {
+            // The receiver is gone only when the caller is; the code is kept all the same.
+            drop(send.send(store.compile_now(kind, &bytes, &path)));
+        });
+        let crashed = || CodeError::Refused("the compiler crashed on this component".to_owned());
+        receive.await.map_err(|_| crashed())??;
+        let compile_millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        Ok(Compiled { component, compile_millis })
+    }
+
+    fn compile_now(&self, kind: ComponentKind, bytes: &[u8], path: &Path) -> Result<(), CodeError> {
+        let engine = self.engines.of(kind);
+        let refused = |error: wasmtime::Error| CodeError::Refused(format!("not a valid component: {error:#}"));
+        let code = engine.precompile_component(bytes).map_err(refused)?;
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        write_durably(&temporary, path, &code).map_err(io_error(path))?;
+        // Whether it links is known only now; a component that does not leaves nothing behind.
+        self.load_file(kind, path).map(drop).inspect_err(|_| drop(std::fs::remove_file(path)))
+    }
+
+    /// Maps compiled code.
+    ///
+    /// # Errors
+    /// [`CodeError::Io`] when it has not been compiled, or by another version.
+    pub(crate) fn load(&self, digest: Digest, kind: ComponentKind) -> Result<Code, CodeError> {
+        let path = self.path(digest, kind);
+        std::fs::metadata(&path).map_err(io_error(&path))?;
+        self.load_file(kind, &path)
+    }
+
+    #[allow(unsafe_code, reason = "precompiled code is mapped")]
+    fn load_file(&self, kind: ComponentKind, path: &Path) -> Result<Code, CodeError> {
+        let refused = |error: wasmtime::Error| CodeError::Refused(format!("{error:#}"));
+        // SAFETY: the file was written by `compile_now`, synced before it got its name, in a directory that only this
+        // host can write; its name carries the engine's compatibility.
+        let component = unsafe { Component::deserialize_file(self.engines.of(kind), path) }.map_err(refused)?;
+        let pre = |linker: &Linker<Guest>| -> Result<InstancePre<Guest>, CodeError> {
+            linker.instantiate_pre(&component).map_err(refused)
+        };
+        Ok(match kind {
+            ComponentKind::Wasi02 => Code::Wasi02(ProxyPre::new(pre(&self.wasi02)?).map_err(refused)?),
+            ComponentKind::Wasi03 => Code::Wasi03(ServicePre::new(pre(&self.wasi03)?).map_err(refused)?),
+        })
+    }
+
+    fn path(&self, digest: Digest, kind: ComponentKind) -> PathBuf {
+        self.dir.join(format!("{digest}-{:016x}.cwasm", compatibility(self.engines.of(kind))))
+    }
+
+    /// Removes compiled code of artifacts other than these, and what no engine here can run.
+    pub(crate) fn collect(&self, keep: &[(Digest, ComponentKind)]) -> std::io::Result<usize> {
+        let keep: std::collections::HashSet<PathBuf> =
+            keep.iter().map(|(digest, kind)| self.path(*digest, *kind)).collect();
+        let mut removed = 0;
+        for entry in std::fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if !keep.contains(&path) {
+                std::fs::remove_file(&path)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn io_error(path: &Path) -> impl Fn(std::io::Error) -> CodeError {
+    let path = path.to_owned();
+    move |error| CodeError::Io { path: path.clone(), error: Arc::new(error) }
+}
+
+/// Writes a file that has its name only once all of it is on disk: a half-written one would be run as machine code.
+fn write_durably(temporary: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(temporary, path)
+}
+
+fn lower_priority() {
+    // On Linux this is the calling thread's own niceness, not the whole process's. Not being allowed to is harmless.
+    if let Err(error) = rustix::process::nice(10) {
+        tracing::debug!(%error, "compiling at ordinary priority");
+    }
+}

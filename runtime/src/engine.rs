@@ -1,0 +1,102 @@
+//! The two engines, and the thread that ticks their epochs.
+//!
+//! Components of WASI 0.2 run on an engine without concurrency support, where a call costs least. Components of WASI 0.3
+//! need it. Both pool what an instance is made of, so that making one is a matter of microseconds.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use samovar_model::ComponentKind;
+
+/// The time between two epochs: the grain in which a guest's time on a core is counted, and the longest that it holds a
+/// thread before others get a turn.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// The engines of one host. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Engines {
+    wasi02: Engine,
+    wasi03: Engine,
+}
+
+impl Engines {
+    /// Makes both engines, each with room for this many instances, and starts the tick.
+    pub(crate) fn start(max_instances: u32) -> wasmtime::Result<Self> {
+        let engines = Self { wasi02: engine(max_instances, false)?, wasi03: engine(max_instances, true)? };
+        tick(&engines)?;
+        Ok(engines)
+    }
+
+    /// The engine for components of this kind.
+    pub(crate) fn of(&self, kind: ComponentKind) -> &Engine {
+        match kind {
+            ComponentKind::Wasi02 => &self.wasi02,
+            ComponentKind::Wasi03 => &self.wasi03,
+        }
+    }
+}
+
+/// A number that changes whenever code compiled for this engine earlier could not be run by it.
+pub(crate) fn compatibility(engine: &Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn engine(max_instances: u32, concurrency: bool) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_instances)));
+    config.epoch_interruption(true);
+    config.concurrency_support(concurrency);
+    config.wasm_component_model_async(concurrency);
+    // Stacks are used by one tenant after the other: leave nothing on them.
+    config.async_stack_zeroing(true);
+    Engine::new(&config)
+}
+
+fn pool(max_instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(max_instances);
+    // A component holds several core instances: 3 or 4 with the usual adapters, more in Python's.
+    pool.total_core_instances(max_instances.saturating_mul(8));
+    pool.total_memories(max_instances.saturating_mul(2));
+    pool.total_tables(max_instances.saturating_mul(4));
+    pool.total_stacks(max_instances.saturating_mul(2));
+    pool.total_gc_heaps(max_instances);
+    pool.max_core_instance_size(4 << 20);
+    pool.max_component_instance_size(4 << 20);
+    pool.max_tables_per_module(8);
+    pool.table_elements(100_000);
+    pool.async_stack_keep_resident(16 << 10);
+    if swap_is_off() {
+        // The kernel tells which pages were written, and only those are reset. Pages that were swapped out escape this scan
+        // in wasmtime 48.0.8 and would leak to the slot's next tenant, hence the condition.
+        pool.pagemap_scan(Enabled::Auto);
+        pool.linear_memory_keep_resident(1 << 20);
+        pool.table_keep_resident(64 << 10);
+    }
+    pool
+}
+
+/// Whether no swap is active, as far as can be told.
+fn swap_is_off() -> bool {
+    // The file has one line of headings, and a line for every active swap.
+    std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() <= 1)
+}
+
+/// Advances both engines' epochs from a thread of its own, since a guest that spins could keep a timer from firing. Ends when
+/// the engines are gone.
+fn tick(engines: &Engines) -> wasmtime::Result<()> {
+    let (wasi02, wasi03) = (engines.wasi02.weak(), engines.wasi03.weak());
+    std::thread::Builder::new().name("samovar-tick".into()).spawn(move || {
+        while let (Some(wasi02), Some(wasi03)) = (wasi02.upgrade(), wasi03.upgrade()) {
+            wasi02.increment_epoch();
+            wasi03.increment_epoch();
+            drop((wasi02, wasi03));
+            std::thread::sleep(TICK);
+        }
+    })?;
+    Ok(())
+}

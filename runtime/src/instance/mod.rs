@@ -1,0 +1,142 @@
+//! An instance: one instantiated component in one store.
+
+pub(crate) mod wasi02;
+pub(crate) mod wasi03;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::HeaderValue;
+use samovar_model::{Fault, Settings};
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+
+use crate::code::Code;
+use crate::interfaces::outbound::Outbound;
+use crate::interfaces::stdio::InstanceLog;
+use crate::logs::LogSink;
+use crate::pool::Pooled;
+use wasi02::Wasi02;
+use wasi03::Wasi03;
+
+/// An instance of either kind.
+pub(crate) enum Instance {
+    /// Takes one invocation at a time, and is moved into it.
+    Wasi02(Box<Wasi02>),
+    /// Runs in a task of its own; this is a handle to it.
+    Wasi03(Arc<Wasi03>),
+}
+
+/// What both kinds of instance have.
+pub(crate) struct Identity {
+    id: u64,
+    uses: AtomicU64,
+    /// The id as a header's value, made once.
+    pub(crate) header: HeaderValue,
+    pub(crate) log: Arc<InstanceLog>,
+}
+
+impl Identity {
+    fn new(id: u64, log: Arc<InstanceLog>) -> Self {
+        Self { id, uses: AtomicU64::new(0), header: HeaderValue::from(id), log }
+    }
+
+    fn used(&self) {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// All that an instance is made of.
+pub(crate) struct Blueprint<'a> {
+    pub(crate) code: &'a Code,
+    pub(crate) settings: &'a Settings,
+    pub(crate) outbound: &'a Arc<Outbound>,
+    pub(crate) sink: &'a LogSink,
+}
+
+/// Why an instance could not be made.
+pub(crate) enum MakeError {
+    /// The engine's pool is used up: evict an idle instance and try again.
+    Full,
+    /// The guest's own start-up failed, which has been logged.
+    Failed(String),
+}
+
+impl Instance {
+    /// Makes an instance and runs the guest's start-up.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the half-made instance.
+    pub(crate) async fn make(blueprint: &Blueprint<'_>, id: u64) -> Result<Self, MakeError> {
+        let made = match blueprint.code {
+            Code::Wasi02(pre) => Wasi02::make(pre, blueprint, id).await.map(|i| Self::Wasi02(Box::new(i))),
+            Code::Wasi03(pre) => Wasi03::make(pre, blueprint, id).await.map(|i| Self::Wasi03(Arc::new(i))),
+        };
+        made.map_err(|error| {
+            if error.is::<PoolConcurrencyLimitError>() {
+                return MakeError::Full;
+            }
+            let text = format!("could not be started: {}", describe(&error));
+            blueprint.sink.write(id, None, samovar_model::LogStream::Crash, text.clone());
+            MakeError::Failed(text)
+        })
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        match self {
+            Self::Wasi02(instance) => &instance.identity,
+            Self::Wasi03(instance) => &instance.identity,
+        }
+    }
+
+    /// Whether it may serve again. Not so after it was refused memory: what it then did cannot be known.
+    pub(crate) fn is_sound(&self) -> bool {
+        match self {
+            Self::Wasi02(instance) => !instance.was_refused_memory(),
+            Self::Wasi03(instance) => !instance.was_refused_memory() && instance.is_running(),
+        }
+    }
+}
+
+impl Pooled for Instance {
+    fn share(&self) -> Option<Self> {
+        match self {
+            Self::Wasi02(_) => None,
+            Self::Wasi03(instance) => Some(Self::Wasi03(Arc::clone(instance))),
+        }
+    }
+
+    fn id(&self) -> u64 {
+        self.identity().id
+    }
+
+    fn uses(&self) -> u64 {
+        self.identity().uses.load(Ordering::Relaxed)
+    }
+}
+
+/// What a guest's error means to the caller.
+pub(crate) fn fault(error: &wasmtime::Error, settings: &Settings, refused_memory: bool) -> Fault {
+    if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+        return Fault::CpuBudget(settings.limits.cpu.as_duration());
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Fault::NoCapacity;
+    }
+    if refused_memory {
+        return Fault::OutOfMemory(settings.limits.memory);
+    }
+    Fault::Trap
+}
+
+/// A guest's error as its log shows it: the reason first, then the wasm backtrace.
+pub(crate) fn describe(error: &wasmtime::Error) -> String {
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return format!("called exit with status {}", exit.0);
+    }
+    let reason = error.root_cause().to_string();
+    let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    match backtrace.trim_end() {
+        "" => reason,
+        frames => format!("{reason}\n{frames}"),
+    }
+}

@@ -1,0 +1,73 @@
+//! An instance of WASI 0.2: takes one invocation at a time, called directly on the thread that serves the connection.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::sync::oneshot;
+use wasmtime::Store;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
+
+use super::{Blueprint, Identity};
+use crate::guest::Guest;
+use samovar_model::RequestId;
+
+/// An instance with its store.
+pub(crate) struct Wasi02 {
+    store: Store<Guest>,
+    proxy: Proxy,
+    pub(super) identity: Identity,
+}
+
+/// How a call has ended, and the instance it ran in.
+type Ended02 = (Box<Wasi02>, wasmtime::Result<()>);
+
+/// A call that runs: the guest, which may go on after it has answered, and the answer's head.
+pub(crate) struct Call02 {
+    /// Ends with the instance and how the guest ended.
+    pub(crate) guest: Pin<Box<dyn Future<Output = Ended02> + Send>>,
+    pub(crate) head: oneshot::Receiver<Result<Response<WasiBody>, ErrorCode>>,
+}
+
+impl Wasi02 {
+    pub(super) async fn make(pre: &ProxyPre<Guest>, blueprint: &Blueprint<'_>, id: u64) -> wasmtime::Result<Self> {
+        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, id);
+        let proxy = pre.instantiate_async(&mut store).await?;
+        let identity = Identity::new(id, store.data().log.clone());
+        Ok(Self { store, proxy, identity })
+    }
+
+    pub(super) fn was_refused_memory(&self) -> bool {
+        self.store.data().memory.refused()
+    }
+
+    /// Prepares a call. Nothing runs before the guest's future is polled.
+    ///
+    /// # Errors
+    /// When the request cannot be handed to the guest.
+    pub(crate) fn call<B>(mut self: Box<Self>, request: Request<B>, id: &RequestId) -> wasmtime::Result<Call02>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Error>,
+    {
+        self.identity.used();
+        self.identity.log.begin(id);
+        self.store.set_epoch_deadline(1);
+        let (send, head) = oneshot::channel();
+        let guest = self.store.data_mut();
+        guest.cpu.begin(true);
+        let mut view = guest.http();
+        let request = view.new_incoming_request(Scheme::Http, request)?;
+        let outparam = view.new_response_outparam(send)?;
+        let guest = Box::pin(async move {
+            let handler = self.proxy.wasi_http_incoming_handler();
+            let result = handler.call_handle(&mut self.store, request, outparam).await;
+            (self, result)
+        });
+        Ok(Call02 { guest, head })
+    }
+}

@@ -1,0 +1,194 @@
+//! An instance of WASI 0.3: runs in a task of its own, which takes several invocations at once.
+//!
+//! wasmtime's own `ProxyHandler` does the same for a whole set of instances, but chooses the instance itself, first come first
+//! served, so that under light traffic none would ever become idle. Here the choice is the pool's, and this task only
+//! drives one instance.
+//!
+//! ```text
+//! running -> ended    every handle is dropped, no invocation runs, and the guest has no work left
+//!         -> ended    the guest trapped: every invocation in it fails
+//!         -> aborted  condemned (a time-out, a lost caller), and the last handle is dropped
+//! ```
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::{Request, Response};
+use samovar_model::{Fault, Settings};
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use wasmtime::component::Accessor;
+use wasmtime::{AsContextMut, Store};
+use wasmtime_wasi_http::handler::{Prepared, Proxy};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+
+use super::{Blueprint, Identity};
+use crate::guest::Guest;
+use samovar_model::RequestId;
+
+type Reply = Result<Response<WasiBody>, wasmtime::Error>;
+
+/// Waits for the head of an answer.
+pub(crate) type Call03 = Pin<Box<dyn Future<Output = Result<Response<WasiBody>, CallError>> + Send>>;
+
+/// Why there is no answer.
+pub(crate) enum CallError {
+    /// The guest's own error, for this call alone.
+    Guest(wasmtime::Error),
+    /// The instance has ended, which has been logged.
+    Ended(Fault),
+}
+
+/// A request for the instance's task.
+struct Job {
+    request: Request<WasiBody>,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// A handle to a running instance.
+pub(crate) struct Wasi03 {
+    pub(super) identity: Identity,
+    jobs: mpsc::UnboundedSender<Job>,
+    task: AbortHandle,
+    condemned: AtomicBool,
+    refused_memory: Arc<AtomicBool>,
+    /// Why the instance ended, once it has.
+    ended: watch::Receiver<Option<Fault>>,
+}
+
+impl Wasi03 {
+    pub(super) async fn make(pre: &ServicePre<Guest>, blueprint: &Blueprint<'_>, id: u64) -> wasmtime::Result<Self> {
+        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, id);
+        let proxy = Proxy::P3(pre.instantiate_async(&mut store).await?);
+        let log = store.data().log.clone();
+        let refused_memory = store.data().memory.refused_flag();
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (end, ended) = watch::channel(None);
+        let task = tokio::spawn(run(store, proxy, queue, end, blueprint.settings.clone()));
+        Ok(Self {
+            identity: Identity::new(id, log),
+            jobs,
+            task: task.abort_handle(),
+            condemned: AtomicBool::new(false),
+            refused_memory,
+            ended,
+        })
+    }
+
+    pub(super) fn was_refused_memory(&self) -> bool {
+        self.refused_memory.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.ended.borrow().is_none()
+    }
+
+    /// Sends a request into the instance; the future waits for the answer's head.
+    pub(crate) fn call(&self, request: Request<WasiBody>, id: &RequestId) -> Call03 {
+        self.identity.used();
+        self.identity.log.begin(id);
+        let (reply, answer) = oneshot::channel();
+        // An instance that has just ended drops the job, and with it the sender: the caller sees that it ended.
+        drop(self.jobs.send(Job { request, reply }));
+        let mut ended = self.ended.clone();
+        Box::pin(async move {
+            match answer.await {
+                Ok(reply) => reply.map_err(CallError::Guest),
+                // The instance has ended, or is about to: the reason is there in a moment.
+                Err(_) => {
+                    let fault = ended.wait_for(Option::is_some).await.ok().and_then(|fault| fault.clone());
+                    Err(CallError::Ended(fault.unwrap_or(Fault::Trap)))
+                }
+            }
+        })
+    }
+
+    /// Why the instance ended, if it has.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.ended.borrow().clone()
+    }
+
+    /// Sees to it that the instance is stopped, whatever it does, as soon as the last invocation has left it.
+    pub(crate) fn condemn(&self) {
+        self.condemned.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Wasi03 {
+    fn drop(&mut self) {
+        if self.condemned.load(Ordering::Relaxed) {
+            self.task.abort();
+        }
+    }
+}
+
+/// Drives an instance to its end.
+async fn run(
+    mut store: Store<Guest>,
+    proxy: Proxy,
+    jobs: mpsc::UnboundedReceiver<Job>,
+    end: watch::Sender<Option<Fault>>,
+    settings: Settings,
+) {
+    let grace = settings.limits.timeout.as_duration();
+    let result = store.run_concurrent(async |accessor| drive(accessor, &proxy, jobs, grace).await).await;
+    let Err(error) = result else { return };
+    let fault = super::fault(&error, &settings, store.data().memory.refused());
+    store.data().log.crash(None, &super::describe(&error));
+    // Before the store goes, and the answers' bodies with it: whoever reads one must find the reason.
+    end.send_replace(Some(fault));
+}
+
+/// Takes jobs until every handle is dropped, and then lets the guest finish what it has begun, for `grace` at the most.
+async fn drive(accessor: &Accessor<Guest>, proxy: &Proxy, mut jobs: mpsc::UnboundedReceiver<Job>, grace: Duration) {
+    let Proxy::P3(service) = proxy else { return };
+    let function = *service.wasi_http_handler().func_handle().func();
+    let mut calls = FuturesUnordered::new();
+    let mut closing = pin!(None::<tokio::time::Sleep>);
+    poll_fn(|cx| {
+        loop {
+            while let Poll::Ready(Some(())) = calls.poll_next_unpin(cx) {}
+            if closing.is_none()
+                && accessor.poll_ready_for_concurrent_call(function, cx).is_ready()
+                && let Poll::Ready(job) = jobs.poll_recv(cx)
+            {
+                match job {
+                    Some(job) => {
+                        let alone = calls.is_empty();
+                        calls.push(call(accessor, proxy, job, alone));
+                    }
+                    None => closing.set(Some(tokio::time::sleep(grace))),
+                }
+                continue;
+            }
+            let Some(timer) = closing.as_mut().as_pin_mut() else { return Poll::Pending };
+            let idle = calls.is_empty() && accessor.poll_no_interesting_tasks(cx).is_ready();
+            return if idle || timer.poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending };
+        }
+    })
+    .await;
+}
+
+/// Runs one call up to its answer's head; the body goes on by itself.
+async fn call(accessor: &Accessor<Guest>, proxy: &Proxy, job: Job, alone: bool) {
+    let prepared = accessor.with(|mut access| {
+        let mut store = access.as_context_mut();
+        store.set_epoch_deadline(1);
+        store.data_mut().cpu.begin(alone);
+        Prepared::new(store, proxy, job.request, Guest::http, job.reply)
+    });
+    // Whatever goes wrong reaches the caller through `reply`; a trap also ends the whole instance.
+    if let Ok(prepared) = prepared
+        && let Err(error) = prepared.run(accessor, std::future::pending()).await
+    {
+        tracing::debug!(%error, "call ended without an answer");
+    }
+}

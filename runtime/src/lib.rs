@@ -1,0 +1,29 @@
+//! A host: runs functions in WebAssembly instances that are made in microseconds and kept warm.
+//!
+//! Start at [`Host::invoke`], the request's way.
+
+mod answer;
+mod body;
+mod code;
+pub mod component;
+mod config;
+mod engine;
+mod guest;
+mod host;
+mod instance;
+mod interfaces;
+mod invocation;
+pub mod logs;
+mod pool;
+mod record;
+mod request;
+mod revision;
+mod stats;
+mod sweeper;
+
+pub use body::ResponseBody;
+pub use code::{CodeError, Compiled};
+pub use config::HostConfig;
+pub use engine::TICK;
+pub use host::Host;
+pub use revision::Revision;

@@ -1,0 +1,430 @@
+//! The warm pool of one revision: which instances there are, who gets one next, and who waits.
+//!
+//! Idle instances form a stack: the one used last is used first, so that surplus ones stay idle and age out. An instance that
+//! takes several invocations at once stays where it is and is filled up before the next one, to the same effect.
+//!
+//! ```text
+//! lease -> Warm(instance)      one was idle, or one became free while waiting
+//!       -> Make                there is room for one more: the caller makes it
+//!       -> refused             the queue is full, or the wait was too long
+//! Permit: give_back(instance)  it waits for the next invocation
+//!         dropped              the instance is gone: retired
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use samovar_model::{Fault, Isolation, Scale};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// What a pool holds.
+pub(crate) trait Pooled: Send + Sized + 'static {
+    /// Another handle to the same instance, where it can take several invocations at once.
+    fn share(&self) -> Option<Self>;
+
+    /// A number that no other instance of this host has.
+    fn id(&self) -> u64;
+
+    /// Invocations that it was leased for so far.
+    fn uses(&self) -> u64;
+}
+
+/// What bounds a pool.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolConfig {
+    min_warm: usize,
+    max_instances: usize,
+    concurrency: usize,
+    idle_timeout: Duration,
+    max_requests: u64,
+    queue: usize,
+    queue_timeout: Duration,
+}
+
+impl PoolConfig {
+    pub(crate) fn new(scale: &Scale, isolation: Isolation) -> Self {
+        let max_requests = match isolation {
+            Isolation::Request => 1,
+            Isolation::Instance if scale.max_requests == 0 => u64::MAX,
+            Isolation::Instance => scale.max_requests,
+        };
+        Self {
+            min_warm: scale.min_warm as usize,
+            max_instances: scale.max_instances as usize,
+            concurrency: scale.concurrency as usize,
+            idle_timeout: scale.idle_timeout.as_duration(),
+            max_requests,
+            queue: scale.queue as usize,
+            queue_timeout: scale.queue_timeout.as_duration(),
+        }
+    }
+}
+
+/// The pool of one revision.
+pub(crate) struct Pool<I: Pooled> {
+    config: PoolConfig,
+    state: Mutex<State<I>>,
+}
+
+struct State<I: Pooled> {
+    /// Instances that can take an invocation, or (shared ones) that are at work.
+    shelf: Vec<Entry<I>>,
+    /// Instances that are alive, or being made.
+    live: usize,
+    queue: VecDeque<Waiter<I>>,
+    next_waiter: u64,
+    /// A closed pool keeps nothing that is given back.
+    closed: bool,
+}
+
+impl<I: Pooled> State<I> {
+    /// Where on the shelf the instance stands that has been idle longest, and since when it has. Shared instances keep
+    /// their places whenever they are used, so that this need not be the first.
+    fn idle_longest(&self) -> Option<(usize, Instant)> {
+        let idle = self.shelf.iter().enumerate().filter(|(_, entry)| entry.in_use == 0);
+        idle.map(|(index, entry)| (index, entry.idle_since)).min_by_key(|(_, since)| *since)
+    }
+}
+
+struct Entry<I> {
+    instance: I,
+    /// Invocations at work in a shared instance.
+    in_use: usize,
+    /// Invocations that a shared instance was leased for so far.
+    leases: u64,
+    /// A shared instance that takes nothing new.
+    retired: bool,
+    idle_since: Instant,
+}
+
+impl<I> Entry<I> {
+    fn new(instance: I) -> Self {
+        Self { instance, in_use: 0, leases: 0, retired: false, idle_since: Instant::now() }
+    }
+
+    /// Begins one use of a shared instance; the last that it may have retires it.
+    fn lease(&mut self, max_requests: u64) {
+        self.in_use += 1;
+        self.leases += 1;
+        self.retired |= self.leases >= max_requests;
+    }
+}
+
+struct Waiter<I: Pooled> {
+    id: u64,
+    sender: oneshot::Sender<Lease<I>>,
+}
+
+/// What an invocation got from the pool.
+pub(crate) struct Lease<I: Pooled> {
+    /// The instance; none when the caller has to make one.
+    pub(crate) instance: Option<I>,
+    /// The right to use it.
+    pub(crate) permit: Permit<I>,
+}
+
+/// The right to use one instance. Dropped without [`Permit::give_back`], the instance counts as gone.
+pub(crate) struct Permit<I: Pooled> {
+    pool: Option<Arc<Pool<I>>>,
+    /// The shared instance that this permit is for.
+    shared: Option<u64>,
+    /// For an instance made ahead of time: giving it back is what shares it, and does not count as a use.
+    ahead: bool,
+}
+
+/// How a pool stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Occupancy {
+    pub(crate) busy: usize,
+    pub(crate) idle: usize,
+    pub(crate) queued: usize,
+}
+
+impl<I: Pooled> Pool<I> {
+    pub(crate) fn new(config: PoolConfig) -> Arc<Self> {
+        let state = State { shelf: Vec::new(), live: 0, queue: VecDeque::new(), next_waiter: 0, closed: false };
+        Arc::new(Self { config, state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<I>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leases an instance that waits for an invocation, if there is one.
+    pub(crate) fn warm(self: &Arc<Self>) -> Option<(I, Permit<I>)> {
+        let mut state = self.lock();
+        let lease = self.take_idle(&mut state)?;
+        drop(state);
+        Some((lease.instance?, lease.permit))
+    }
+
+    /// Leases an instance, or the right to make one, at once where possible.
+    ///
+    /// # Errors
+    /// [`Fault::QueueFull`], [`Fault::QueueDeadline`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the place in the queue; an instance that was granted meanwhile goes to the next.
+    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease<I>, Fault> {
+        let mut place = {
+            let mut state = self.lock();
+            if let Some(lease) = self.take(&mut state) {
+                return Ok(lease);
+            }
+            if state.queue.len() >= self.config.queue {
+                return Err(Fault::QueueFull(state.queue.len()));
+            }
+            let (sender, granted) = oneshot::channel();
+            let id = state.next_waiter;
+            state.next_waiter += 1;
+            state.queue.push_back(Waiter { id, sender });
+            Place { pool: self, id, granted }
+        };
+        match tokio::time::timeout(self.config.queue_timeout, &mut place.granted).await {
+            Ok(Ok(lease)) => Ok(lease),
+            // It may have been granted at the very moment the wait ended.
+            Err(_) => place.leave().ok_or(Fault::QueueDeadline(self.config.queue_timeout)),
+            Ok(Err(_)) => Err(Fault::Draining),
+        }
+    }
+
+    /// Takes what can be had at once: an instance that waits, or the right to make one.
+    fn take(self: &Arc<Self>, state: &mut State<I>) -> Option<Lease<I>> {
+        if let Some(lease) = self.take_idle(state) {
+            return Some(lease);
+        }
+        (state.live < self.config.max_instances).then(|| {
+            state.live += 1;
+            Lease { instance: None, permit: self.permit(None) }
+        })
+    }
+
+    fn take_idle(self: &Arc<Self>, state: &mut State<I>) -> Option<Lease<I>> {
+        if self.config.concurrency > 1 {
+            let free = |entry: &&mut Entry<I>| !entry.retired && entry.in_use < self.config.concurrency;
+            let entry = state.shelf.iter_mut().find(free)?;
+            entry.lease(self.config.max_requests);
+            let permit = self.permit(Some(entry.instance.id()));
+            return Some(Lease { instance: entry.instance.share(), permit });
+        }
+        let entry = state.shelf.pop()?;
+        Some(Lease { instance: Some(entry.instance), permit: self.permit(None) })
+    }
+
+    fn permit(self: &Arc<Self>, shared: Option<u64>) -> Permit<I> {
+        Permit { pool: Some(Arc::clone(self)), shared, ahead: false }
+    }
+
+    /// The right to make an instance ahead of time, while fewer than `min_warm` are alive.
+    pub(crate) fn prewarm(self: &Arc<Self>) -> Option<Permit<I>> {
+        let mut state = self.lock();
+        let wanted = !state.closed && state.live < self.config.min_warm;
+        wanted.then(|| {
+            state.live += 1;
+            Permit { pool: Some(Arc::clone(self)), shared: None, ahead: true }
+        })
+    }
+
+    /// Grants what has become free to those who wait.
+    fn grant(self: &Arc<Self>, state: &mut State<I>) -> Vec<Lease<I>> {
+        let mut undeliverable = Vec::new();
+        while !state.queue.is_empty() {
+            let Some(lease) = self.take(state) else { break };
+            let Some(waiter) = state.queue.pop_front() else { break };
+            if let Err(lease) = waiter.sender.send(lease) {
+                // The waiter is gone; its lease must not be dropped while the state is locked.
+                undeliverable.push(lease);
+            }
+        }
+        undeliverable
+    }
+
+    /// Puts back what could not be delivered.
+    fn settle(undeliverable: Vec<Lease<I>>) {
+        for lease in undeliverable {
+            if let Some(instance) = lease.instance {
+                lease.permit.give_back(instance);
+            }
+        }
+    }
+
+    fn give_back(self: &Arc<Self>, shared: Option<u64>, instance: I) {
+        let mut state = self.lock();
+        let worn = state.closed || instance.uses() >= self.config.max_requests;
+        let mut gone = Vec::new();
+        match shared {
+            Some(id) => gone.extend(Self::release(&mut state, id, worn)),
+            None if worn => {
+                state.live -= 1;
+            }
+            None => {
+                let entry_instance = if self.config.concurrency > 1 { instance.share() } else { None };
+                let (kept, surplus) = match entry_instance {
+                    Some(shared) => (shared, Some(instance)),
+                    None => (instance, None),
+                };
+                state.shelf.push(Entry::new(kept));
+                let undeliverable = self.grant(&mut state);
+                drop(state);
+                drop(surplus);
+                Self::settle(undeliverable);
+                return;
+            }
+        }
+        let undeliverable = self.grant(&mut state);
+        drop(state);
+        // Dropping an instance unmaps its memory: not under the lock.
+        drop((gone, instance));
+        Self::settle(undeliverable);
+    }
+
+    /// Ends one use of a shared instance. Answers the instance when it is to go.
+    fn release(state: &mut State<I>, id: u64, retire: bool) -> Option<I> {
+        let index = state.shelf.iter().position(|entry| entry.instance.id() == id)?;
+        let entry = &mut state.shelf[index];
+        entry.in_use -= 1;
+        entry.retired |= retire;
+        entry.idle_since = Instant::now();
+        if !(entry.retired && entry.in_use == 0) {
+            return None;
+        }
+        state.live -= 1;
+        Some(state.shelf.remove(index).instance)
+    }
+
+    fn retire(self: &Arc<Self>, shared: Option<u64>) {
+        let mut state = self.lock();
+        let gone = match shared {
+            Some(id) => Self::release(&mut state, id, true),
+            None => {
+                state.live -= 1;
+                None
+            }
+        };
+        let undeliverable = self.grant(&mut state);
+        drop(state);
+        drop(gone);
+        Self::settle(undeliverable);
+    }
+
+    /// Takes out the instances that have been idle for too long, the least recently used first, but leaves `min_warm`.
+    /// The caller drops them.
+    pub(crate) fn sweep(&self, now: Instant) -> Vec<I> {
+        let mut state = self.lock();
+        let surplus = if state.closed { state.live } else { state.live.saturating_sub(self.config.min_warm) };
+        let idle_timeout = self.config.idle_timeout;
+        let mut swept = Vec::new();
+        while swept.len() < surplus
+            && let Some((index, since)) = state.idle_longest()
+            && now.saturating_duration_since(since) >= idle_timeout
+        {
+            swept.push(state.shelf.remove(index).instance);
+        }
+        state.live -= swept.len();
+        swept
+    }
+
+    /// When the instance that has been idle longest was last used.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.lock().idle_longest().map(|(_, since)| since)
+    }
+
+    /// Takes out the instance that has been idle longest, to make room on the host.
+    pub(crate) fn evict(&self) -> Option<I> {
+        let mut state = self.lock();
+        let (index, _) = state.idle_longest()?;
+        state.live -= 1;
+        Some(state.shelf.remove(index).instance)
+    }
+
+    /// Keeps nothing from now on: the revision was replaced. What runs goes on; what waits is still served.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let (keep, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.shelf).into_iter().partition(|entry| entry.in_use > 0);
+        state.live -= gone.len();
+        state.shelf = keep;
+        for entry in &mut state.shelf {
+            entry.retired = true;
+        }
+        drop(state);
+        drop(gone);
+    }
+
+    /// How the pool stands now.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let state = self.lock();
+        let shared_busy = state.shelf.iter().filter(|entry| entry.in_use > 0).count();
+        let idle = state.shelf.len() - shared_busy;
+        Occupancy { busy: state.live - idle, idle, queued: state.queue.len() }
+    }
+}
+
+impl<I: Pooled> Permit<I> {
+    /// Puts a freshly made shared instance where others can use it at once; an exclusive one is left alone.
+    pub(crate) fn made(&mut self, instance: &I) {
+        let Some(pool) = &self.pool else { return };
+        if pool.config.concurrency <= 1 || self.ahead || self.shared.is_some() {
+            return;
+        }
+        let Some(shared) = instance.share() else { return };
+        self.shared = Some(instance.id());
+        let mut state = pool.lock();
+        let mut entry = Entry::new(shared);
+        entry.lease(pool.config.max_requests);
+        entry.retired |= state.closed;
+        state.shelf.push(entry);
+        let undeliverable = pool.grant(&mut state);
+        drop(state);
+        Pool::settle(undeliverable);
+    }
+
+    /// Returns the instance for the next invocation.
+    pub(crate) fn give_back(mut self, instance: I) {
+        if let Some(pool) = self.pool.take() {
+            pool.give_back(self.shared, instance);
+        }
+    }
+}
+
+impl<I: Pooled> Drop for Permit<I> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.retire(self.shared);
+        }
+    }
+}
+
+/// A place in the queue, given up when dropped, along with what was granted to it and not received.
+struct Place<'a, I: Pooled> {
+    pool: &'a Pool<I>,
+    id: u64,
+    granted: oneshot::Receiver<Lease<I>>,
+}
+
+impl<I: Pooled> Place<'_, I> {
+    /// Leaves the queue. Answers the lease if one was granted already and not received.
+    fn leave(&mut self) -> Option<Lease<I>> {
+        let mut state = self.pool.lock();
+        if let Some(index) = state.queue.iter().position(|waiter| waiter.id == self.id) {
+            let waiter = state.queue.remove(index);
+            drop(state);
+            drop(waiter);
+            return None;
+        }
+        drop(state);
+        self.granted.try_recv().ok()
+    }
+}
+
+impl<I: Pooled> Drop for Place<'_, I> {
+    fn drop(&mut self) {
+        Pool::settle(self.leave().into_iter().collect());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! A revision as one host runs it: its code, its warm pool, where it logs and what it may reach.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use samovar_model::{FunctionName, RevisionId, Settings};
+use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
+
+use crate::answer::Leased;
+use crate::code::Code;
+use crate::instance::{Blueprint, Instance};
+use crate::interfaces::outbound::{Outbound, OutboundClient};
+use crate::logs::{LogSink, LogStore};
+use crate::pool::{Pool, PoolConfig};
+use crate::stats::Counters;
+
+/// A revision on this host. While anything holds one, requests can be sent to it; when the last holder lets go, its idle
+/// instances go too, and those at work when they are done.
+pub struct Revision {
+    pub(crate) id: RevisionId,
+    pub(crate) spec: Arc<samovar_model::Revision>,
+    /// The revision's number as a header's value, made once.
+    pub(crate) header: HeaderValue,
+    /// Mapped at first use.
+    pub(crate) code: OnceCell<Code>,
+    pub(crate) pool: Arc<Pool<Instance>>,
+    pub(crate) counters: Arc<Counters>,
+    /// For guests that work on after their answer.
+    pub(crate) background: TaskTracker,
+    outbound: Arc<Outbound>,
+    sink: LogSink,
+}
+
+/// What a revision shares with the others on its host.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) logs: &'a LogStore,
+    pub(crate) client: &'a OutboundClient,
+    pub(crate) background: TaskTracker,
+}
+
+impl Revision {
+    pub(crate) fn new(function: &FunctionName, spec: Arc<samovar_model::Revision>, around: Surroundings<'_>) -> Self {
+        let settings = &spec.settings;
+        let sink = around.logs.sink(function, spec.number);
+        let allowed = settings.allow_outbound.clone();
+        let outbound = Outbound::new(function.to_string(), allowed, around.client.clone(), sink.clone());
+        Self {
+            id: RevisionId { function: function.clone(), number: spec.number },
+            header: HeaderValue::from(spec.number.0),
+            code: OnceCell::new(),
+            pool: Pool::new(PoolConfig::new(&settings.scale, settings.isolation)),
+            counters: around.counters,
+            background: around.background,
+            outbound: Arc::new(outbound),
+            sink,
+            spec,
+        }
+    }
+
+    /// An instance that waits for an invocation, if there is one.
+    pub(crate) fn warm(self: &Arc<Self>) -> Option<Leased> {
+        let (instance, permit) = self.pool.warm()?;
+        Some(Leased { instance, permit, is_cold: false })
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.spec.settings
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &RevisionId {
+        &self.id
+    }
+
+    pub(crate) fn blueprint<'a>(&'a self, code: &'a Code) -> Blueprint<'a> {
+        Blueprint { code, settings: self.settings(), outbound: &self.outbound, sink: &self.sink }
+    }
+}
+
+impl Drop for Revision {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}
