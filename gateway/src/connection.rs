@@ -1,0 +1,158 @@
+//! One connection's state, and the watch over it: how long a head may take, how long it may be idle.
+//!
+//! ```text
+//! Idle    no request; until idle_timeout
+//! Head    the first bytes of a request are here; until header_read_timeout
+//! Busy    requests are being answered, each with its function's own deadline
+//! ```
+//! One timer a connection, however many requests.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::config::GatewayConfig;
+use crate::stats::Stats;
+
+/// What is known of a connection; shared by its socket, its requests and its watch.
+pub(crate) struct Connection {
+    opened: Instant,
+    in_flight: AtomicU32,
+    /// Requests that are not yet in the gateway's own count, which all connections share.
+    uncounted: AtomicU64,
+    /// When the present phase began, in milliseconds since `opened`.
+    since_millis: AtomicU64,
+    /// Whether bytes have come since the last request.
+    head_begun: AtomicBool,
+    /// Whether it speaks HTTP/2, whose frames come without a request too.
+    is_http2: AtomicBool,
+    /// The value of `forwarded` for its requests.
+    pub(crate) forwarded: HeaderValue,
+}
+
+/// A request in flight on a connection.
+pub(crate) struct InFlight(Arc<Connection>);
+
+impl Connection {
+    pub(crate) fn new(peer: std::net::SocketAddr) -> Arc<Self> {
+        let forwarded = match peer.ip() {
+            std::net::IpAddr::V4(ip) => format!("for={ip};proto=http"),
+            std::net::IpAddr::V6(ip) => format!("for=\"[{ip}]\";proto=http"),
+        };
+        Arc::new(Self {
+            opened: Instant::now(),
+            in_flight: AtomicU32::new(0),
+            uncounted: AtomicU64::new(0),
+            since_millis: AtomicU64::new(0),
+            head_begun: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+            forwarded: HeaderValue::from_str(&forwarded).expect("an address is a header's value"),
+        })
+    }
+
+    fn now_millis(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Says that a request's head has come.
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.uncounted.fetch_add(1, Relaxed);
+        self.head_begun.store(false, Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    fn received(&self, bytes: &[u8]) {
+        if self.in_flight.load(Relaxed) > 0 || self.head_begun.load(Relaxed) {
+            return;
+        }
+        if bytes.starts_with(b"PRI ") {
+            self.is_http2.store(true, Relaxed);
+        }
+        self.since_millis.store(self.now_millis(), Relaxed);
+        self.head_begun.store(true, Relaxed);
+    }
+
+    /// Whether the connection has been in its phase for too long.
+    fn is_overdue(&self, config: &GatewayConfig) -> bool {
+        if self.in_flight.load(Relaxed) > 0 {
+            return false;
+        }
+        let in_head = self.head_begun.load(Relaxed) && !self.is_http2.load(Relaxed);
+        let limit = if in_head { config.header_read_timeout } else { config.idle_timeout };
+        let elapsed = self.now_millis().saturating_sub(self.since_millis.load(Relaxed));
+        Duration::from_millis(elapsed) >= limit
+    }
+
+    /// Moves the requests that were counted here to where all are counted.
+    pub(crate) fn count_into(&self, requests: &AtomicU64) {
+        requests.fetch_add(self.uncounted.swap(0, Relaxed), Relaxed);
+    }
+
+    /// Waits until the connection is overdue.
+    pub(crate) async fn watch(&self, config: &GatewayConfig, stats: &Stats) {
+        let every = config.header_read_timeout.min(config.idle_timeout) / 4;
+        loop {
+            tokio::time::sleep(every.max(Duration::from_millis(10))).await;
+            self.count_into(&stats.requests);
+            if self.is_overdue(config) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.since_millis.store(self.0.now_millis(), Relaxed);
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A socket that tells its connection when bytes come.
+pub(crate) struct Watched {
+    pub(crate) stream: TcpStream,
+    pub(crate) connection: Arc<Connection>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.connection.received(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

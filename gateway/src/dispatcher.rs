@@ -1,0 +1,36 @@
+//! What a gateway needs of hosts.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use samovar_model::{Fault, FunctionName, RequestId, Revision};
+
+/// Gets requests answered: by the host in the same process, or by hosts elsewhere.
+pub trait Dispatcher: Send + Sync + 'static {
+    /// What a route points at: whatever makes sending a request there quick. Held for as long as the route is.
+    type Target: Clone + Send + Sync + 'static;
+
+    /// An answer's body.
+    type Body: Body<Data = Bytes, Error = Fault> + Send + 'static;
+
+    /// Makes ready for requests to a revision.
+    fn target(&self, function: &FunctionName, revision: &Arc<Revision>) -> Self::Target;
+
+    /// Gets one request answered.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future, or the answer's body before its end, means that the caller is gone.
+    fn dispatch(
+        &self,
+        target: Self::Target,
+        request: Request<Incoming>,
+        id: RequestId,
+    ) -> impl Future<Output = Result<Response<Self::Body>, Fault>> + Send;
+}

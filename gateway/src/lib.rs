@@ -1,0 +1,18 @@
+//! The HTTP edge: accepts connections, routes each request to a function's revision, and passes it to a host.
+//!
+//! Start at [`service`], the request's way. What runs functions is behind the [`Dispatcher`] trait: the host in the same
+//! process, or hosts elsewhere.
+
+mod config;
+mod connection;
+mod dispatcher;
+mod listener;
+mod problem;
+mod routes;
+pub mod service;
+mod stats;
+
+pub use config::GatewayConfig;
+pub use dispatcher::Dispatcher;
+pub use routes::{Found, RouteTable};
+pub use service::Gateway;

@@ -1,0 +1,230 @@
+//! A request's way through the gateway: [`Gateway::answer`] is the page to read.
+//!
+//! ```text
+//! answer -> check the head -> route -> dispatch to a host -> stream the answer
+//! ```
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Request, Response, Version, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use samovar_cluster::Snapshot;
+use samovar_model::{Fault, RequestId, headers};
+use tokio::sync::watch;
+
+use crate::config::GatewayConfig;
+use crate::connection::{Connection, InFlight};
+use crate::dispatcher::Dispatcher;
+use crate::problem::{Problem, Refusal};
+use crate::routes::{Found, RouteTable};
+use crate::stats::Stats;
+
+/// A gateway. Cheap to clone.
+pub struct Gateway<D: Dispatcher>(Arc<Inner<D>>);
+
+pub(crate) struct Inner<D: Dispatcher> {
+    pub(crate) config: GatewayConfig,
+    dispatcher: D,
+    routes: ArcSwap<RouteTable<D::Target>>,
+    /// The version of the snapshot that `routes` was made from.
+    routed: watch::Sender<u64>,
+    pub(crate) stats: Stats,
+}
+
+impl<D: Dispatcher> Clone for Gateway<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<D: Dispatcher> Gateway<D> {
+    /// A gateway without routes.
+    pub fn new(config: GatewayConfig, dispatcher: D) -> Self {
+        let routes = ArcSwap::from_pointee(RouteTable::default());
+        let (routed, _) = watch::channel(0);
+        Self(Arc::new(Inner { config, dispatcher, routes, routed, stats: Stats::default() }))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner<D> {
+        &self.0
+    }
+
+    /// Routes by this snapshot from now on. Requests that are under way stay with the revision they began with.
+    pub fn apply(&self, snapshot: &Snapshot) {
+        let routes = snapshot.functions.values().flat_map(|function| {
+            let revision = function.current();
+            let target = self.0.dispatcher.target(&function.name, revision);
+            revision.settings.routes.iter().map(move |route| (route, target.clone()))
+        });
+        self.0.routes.store(Arc::new(RouteTable::new(routes)));
+        self.0.routed.send_replace(snapshot.version);
+    }
+
+    /// Applies each new snapshot, until the registry is gone.
+    pub async fn follow(&self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+        loop {
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            self.apply(&snapshot);
+            if snapshots.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until requests are routed by the snapshot of this version, or a newer one.
+    pub async fn routed(&self, version: u64) {
+        let mut routed = self.0.routed.subscribe();
+        // The sender lives as long as the gateway.
+        drop(routed.wait_for(|routed| *routed >= version).await);
+    }
+
+    /// Appends the gateway's own metrics in Prometheus' text form.
+    pub fn metrics(&self, out: &mut String) {
+        self.0.stats.write(out);
+    }
+
+    /// Answers one request of a connection.
+    pub(crate) async fn answer(
+        &self,
+        connection: &Arc<Connection>,
+        mut request: Request<Incoming>,
+    ) -> Response<AnswerBody<D::Body>> {
+        let in_flight = connection.begin();
+        let id = request_id(request.headers());
+        let target = match check(&self.0.config, &request).and_then(|()| self.route(&request)) {
+            Ok(target) => target,
+            Err(refusal) => return self.problem(refusal.into(), &id),
+        };
+        prepare(request.headers_mut(), connection, &id);
+        match self.0.dispatcher.dispatch(target, request, id.clone()).await {
+            Ok(mut response) => {
+                response.headers_mut().insert(headers::REQUEST_ID, id.header().clone());
+                response.map(|body| AnswerBody::Function { body, _in_flight: in_flight })
+            }
+            Err(fault) => self.problem(fault.into(), &id),
+        }
+    }
+
+    fn route(&self, request: &Request<Incoming>) -> Result<D::Target, Refusal> {
+        let path = request.uri().path();
+        let routes = self.0.routes.load();
+        match routes.find(host(request).unwrap_or_default(), path, request.method()) {
+            Found::Target(target) => Ok(target.clone()),
+            Found::WrongMethod(allowed) => Err(Refusal::WrongMethod { path: path.to_owned(), allowed }),
+            Found::Nothing => Err(Refusal::NoRoute(path.to_owned())),
+        }
+    }
+
+    fn problem(&self, problem: Problem, id: &RequestId) -> Response<AnswerBody<D::Body>> {
+        self.0.stats.problems.fetch_add(1, Relaxed);
+        tracing::debug!(problem = problem.slug(), request = id.as_str(), "turned away");
+        problem.respond(id)
+    }
+}
+
+/// The id that the caller gave, if it can be one, or else a new one.
+fn request_id(map: &HeaderMap) -> RequestId {
+    let given = map.get(headers::REQUEST_ID).cloned().and_then(RequestId::new);
+    given.unwrap_or_else(|| RequestId::from_number(fastrand::u128(..)))
+}
+
+/// The host that the request is for: its URI's, where it has one, or else its `Host` header's.
+fn host(request: &Request<Incoming>) -> Option<&str> {
+    match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(header::HOST)?.to_str().ok(),
+    }
+}
+
+/// Refuses what no function should have to deal with.
+fn check(config: &GatewayConfig, request: &Request<Incoming>) -> Result<(), Refusal> {
+    let map = request.headers();
+    let bytes = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > config.max_header_bytes {
+        return Err(Refusal::HeadersTooLarge { limit: config.max_header_bytes, actual: bytes });
+    }
+    let host = host(request).filter(|host| is_authority(host));
+    let several = request.version() <= Version::HTTP_11 && map.get_all(header::HOST).iter().nth(1).is_some();
+    if host.is_none() || several {
+        return Err(Refusal::NoHost);
+    }
+    if !request.uri().path().starts_with('/') {
+        return Err(Refusal::BadTarget("the request's target is not a path"));
+    }
+    Ok(())
+}
+
+/// Whether a text is made of what a host and a port are made of (RFC 3986, 3.2.2), without a user in front.
+fn is_authority(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&b))
+}
+
+/// Takes out what only Samovar may say, and adds what it has to say.
+fn prepare(map: &mut HeaderMap, connection: &Connection, id: &RequestId) {
+    let reserved = |name: &&HeaderName| name.as_str().starts_with(headers::PREFIX);
+    if map.keys().any(|name| reserved(&name)) {
+        let names: Vec<_> = map.keys().filter(reserved).cloned().collect();
+        for name in names {
+            map.remove(name);
+        }
+    }
+    map.reserve(2);
+    map.insert(headers::REQUEST_ID, id.header().clone());
+    map.append(header::FORWARDED, connection.forwarded.clone());
+}
+
+/// The body of an answer: a function's, or a problem document.
+pub(crate) enum AnswerBody<B> {
+    Function { body: B, _in_flight: InFlight },
+    Problem(Full<Bytes>),
+}
+
+impl<B> From<Bytes> for AnswerBody<B> {
+    fn from(bytes: Bytes) -> Self {
+        Self::Problem(Full::new(bytes))
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for AnswerBody<B> {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match self.get_mut() {
+            Self::Function { body, .. } => Pin::new(body).poll_frame(cx),
+            Self::Problem(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Function { body, .. } => body.is_end_stream(),
+            Self::Problem(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Function { body, .. } => body.size_hint(),
+            Self::Problem(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Where a gateway listens, as a URL that a client on the same machine can use.
+pub fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
