@@ -1,0 +1,133 @@
+//! The control API: what people and tools use to deploy functions and look after them. It has a listener of its own.
+//!
+//! A request's way: [`Control::router`] finds the handler, `auth` looks at the token, `extract` reads name and body, a
+//! handler (`artifacts`, `deploy`, `functions`, `logs`, `stats`) does the work through the registry, the artifacts and the
+//! [`Platform`], and whatever is refused on the way becomes a problem document in `problem`.
+//!
+//! Open to everyone who reaches the listener are `/healthz`, `/readyz` and `/v1/openapi.json`. Everything else, `/metrics`
+//! included, needs the token.
+
+mod artifacts;
+mod auth;
+mod deploy;
+mod extract;
+mod functions;
+mod health;
+mod logs;
+mod metrics;
+mod openapi;
+pub mod platform;
+mod problem;
+mod stats;
+mod summary;
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use samovar_cluster::{Artifacts, Registry, Snapshot};
+use samovar_model::api::MAX_ARTIFACT_BYTES;
+use samovar_model::{FunctionName, FunctionState};
+
+pub use platform::Platform;
+
+use metrics::Metrics;
+use problem::Problem;
+
+/// What the control API can be told.
+#[derive(Clone)]
+pub struct ControlConfig {
+    /// The bearer token that callers must present.
+    pub token: String,
+    /// The largest component that can be uploaded, in bytes. Default 256 MiB.
+    pub max_artifact_bytes: u64,
+}
+
+impl ControlConfig {
+    /// The defaults, with this token.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self { token: token.into(), max_artifact_bytes: MAX_ARTIFACT_BYTES }
+    }
+}
+
+/// The control API. Clones are the same one.
+#[derive(Clone)]
+pub struct Control(Arc<Parts>);
+
+struct Parts {
+    config: ControlConfig,
+    registry: Arc<dyn Registry>,
+    artifacts: Arc<dyn Artifacts>,
+    platform: Arc<dyn Platform>,
+    metrics: Metrics,
+    /// Cancelled at shutdown: answers without an end, such as followed logs, end then.
+    closing: CancellationToken,
+}
+
+impl Control {
+    /// A control API over these.
+    pub fn new(
+        config: ControlConfig,
+        registry: Arc<dyn Registry>,
+        artifacts: Arc<dyn Artifacts>,
+        platform: Arc<dyn Platform>,
+    ) -> Self {
+        let (metrics, closing) = (Metrics::new(), CancellationToken::new());
+        Self(Arc::new(Parts { config, registry, artifacts, platform, metrics, closing }))
+    }
+
+    /// Every path, with its handler.
+    pub fn router(&self) -> Router {
+        let guarded = Router::new()
+            .route("/metrics", get(metrics::show))
+            .route("/v1/info", get(health::info))
+            .route("/v1/artifacts", post(artifacts::upload))
+            .route("/v1/functions", get(functions::list))
+            .route("/v1/functions/{name}", get(functions::show).delete(functions::delete))
+            .route("/v1/functions/{name}/revisions", get(functions::revisions).post(deploy::deploy))
+            .route("/v1/functions/{name}/rollback", post(deploy::rollback))
+            .route("/v1/functions/{name}/logs", get(logs::show))
+            .route("/v1/functions/{name}/stats", get(stats::show))
+            .route("/v1/stats", get(stats::list))
+            .route_layer(from_fn_with_state(self.clone(), auth::require_token));
+        Router::new()
+            .route("/healthz", get(health::alive))
+            .route("/readyz", get(health::ready))
+            .route("/v1/openapi.json", get(openapi::show))
+            .merge(guarded)
+            .fallback(problem::no_such_path)
+            .method_not_allowed_fallback(problem::no_such_method)
+            .with_state(self.clone())
+    }
+
+    /// Serves the API until `shutdown` resolves; then takes no new connection, ends followed logs, and returns when the
+    /// requests in flight have been answered.
+    ///
+    /// # Errors
+    /// When the listener fails for good.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let closing = self.0.closing.clone();
+        let shutdown = async move {
+            shutdown.await;
+            closing.cancel();
+        };
+        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.registry.watch().borrow().clone()
+    }
+
+    fn function(&self, name: &FunctionName) -> Result<Arc<FunctionState>, Problem> {
+        self.snapshot().functions.get(name).cloned().ok_or_else(|| Problem::no_function(name))
+    }
+}

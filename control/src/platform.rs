@@ -1,0 +1,59 @@
+//! What the control API needs of the rest of Samovar: hosts that check and compile, gateways that route, logs and
+//! statistics. In one process the `samovar` binary answers all of it directly.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+
+use samovar_model::api::ComponentInfo;
+use samovar_model::{Digest, FunctionName, FunctionStats, LogLine, Settings};
+
+/// Why a component or its settings cannot be deployed, in words for the person who deploys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The component itself: not a component, an unknown import, an invalid body, …
+    #[error("{0}")]
+    Component(String),
+    /// The host cannot tell now: no room, a disk error. Trying again may help.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// The outcome of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// What the component is.
+    pub component: ComponentInfo,
+    /// How long compiling took, in milliseconds; 0 when it was compiled before.
+    pub compile_millis: u64,
+}
+
+/// The rest of Samovar, as the control API sees it.
+#[async_trait]
+pub trait Platform: Send + Sync + 'static {
+    /// Where functions are called, as in `http://127.0.0.1:8080`.
+    fn gateway_url(&self) -> String;
+
+    /// Whether the platform can take requests; why not otherwise.
+    fn ready(&self) -> Result<(), String>;
+
+    /// Checks that the component in `file` can run, and compiles it so that its first call need not wait.
+    async fn check(&self, digest: Digest, file: &Path) -> Result<Checked, Refusal>;
+
+    /// Checks that an instance of a compiled component starts under these settings.
+    async fn rehearse(&self, digest: Digest, settings: &Settings) -> Result<(), Refusal>;
+
+    /// Waits until requests are routed by the registry's snapshot of this version, or a newer one.
+    async fn routed(&self, version: u64);
+
+    /// A function's statistics, or `None` when it has not been called on any host.
+    async fn stats(&self, name: &FunctionName) -> Option<FunctionStats>;
+
+    /// A function's log lines from `since` on, oldest first, and if `follow` then those to come, without an end.
+    async fn logs(&self, name: &FunctionName, since: Option<Timestamp>, follow: bool) -> BoxStream<'static, LogLine>;
+
+    /// Further metrics in Prometheus text form, to stand after the control API's own.
+    fn metrics(&self, out: &mut String);
+}

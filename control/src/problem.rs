@@ -1,0 +1,179 @@
+//! Everything that the control API refuses, as problem documents (RFC 9457). The one place that decides a status.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Method, StatusCode, Uri};
+
+use samovar_cluster::{ArtifactError, RegistryError};
+use samovar_model::manifest::ManifestError;
+use samovar_model::{FunctionName, NameError, api};
+
+use crate::platform::Refusal;
+
+/// The kinds of problems: each has a status, a type and a title of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No token, or a wrong one.
+    Unauthorized,
+    /// There is nothing at this path.
+    NoSuchPath,
+    /// There is something, but not for this method.
+    NoSuchMethod,
+    /// The request cannot be read: its body, its query.
+    BadRequest,
+    /// A text that is not a function's name.
+    BadName,
+    /// The settings of a deploy cannot be used.
+    BadSettings,
+    /// The body is too large.
+    TooLarge,
+    /// The function is not there.
+    NoFunction,
+    /// The revision is not there.
+    NoRevision,
+    /// The artifact that a deploy names is not there.
+    NoArtifact,
+    /// The component cannot run, or not with these settings.
+    Refused,
+    /// Another function has the route.
+    Clash,
+    /// Not now: trying again may help.
+    Unavailable,
+    /// It cannot be told whether a commit happened.
+    Unknown,
+    /// Something that was stored is not what it should be.
+    Damaged,
+}
+
+impl Kind {
+    /// Status, slug of the type, title.
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "the request needs the right token"),
+            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "there is nothing at this path"),
+            Self::NoSuchMethod => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the path does not take this method")
+            }
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "the request cannot be understood"),
+            Self::BadName => (StatusCode::BAD_REQUEST, "bad-name", "not a function name"),
+            Self::BadSettings => (StatusCode::BAD_REQUEST, "bad-settings", "the settings cannot be used"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the request body is too large"),
+            Self::NoFunction => (StatusCode::NOT_FOUND, "no-such-function", "no such function"),
+            Self::NoRevision => (StatusCode::NOT_FOUND, "no-such-revision", "no such revision"),
+            Self::NoArtifact => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-artifact", "the artifact is not there"),
+            Self::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "component-refused", "the component cannot run"),
+            Self::Clash => (StatusCode::CONFLICT, "route-clash", "another function has the route"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not available now"),
+            Self::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "outcome-unknown", "the outcome is not known"),
+            Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "damaged-artifact", "a stored artifact is damaged"),
+        }
+    }
+
+    /// A header that the status calls for.
+    fn header(self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"samovar\""))),
+            Self::Unavailable => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            _ => None,
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    kind: Kind,
+    detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    pub(crate) fn no_function(name: &FunctionName) -> Self {
+        RegistryError::NoFunction(name.clone()).into()
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.kind.parts().0
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, slug, title) = self.kind.parts();
+        if status.is_server_error() {
+            tracing::warn!(%status, slug, detail = self.detail, "the control API answers with a problem");
+        }
+        let document = api::Problem {
+            kind: format!("/problems/{slug}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail,
+            request_id: None,
+        };
+        let mut response = (status, axum::Json(document)).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().extend(self.kind.header());
+        response
+    }
+}
+
+/// For paths that are not there.
+pub(crate) async fn no_such_path(uri: Uri) -> Problem {
+    Problem::new(
+        Kind::NoSuchPath,
+        format!("there is nothing at {}; see /v1/openapi.json for what there is", uri.path()),
+    )
+}
+
+/// For methods that a path does not take. The router adds `Allow`.
+pub(crate) async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(Kind::NoSuchMethod, format!("{} does not take {method}; `allow` says what it takes", uri.path()))
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        Self::new(Kind::BadName, error.to_string())
+    }
+}
+
+impl From<ManifestError> for Problem {
+    fn from(error: ManifestError) -> Self {
+        Self::new(Kind::BadSettings, error.to_string())
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal {
+            Refusal::Component(_) => Kind::Refused,
+            Refusal::Unavailable(_) => Kind::Unavailable,
+        };
+        Self::new(kind, refusal.to_string())
+    }
+}
+
+impl From<RegistryError> for Problem {
+    fn from(error: RegistryError) -> Self {
+        let kind = match error {
+            RegistryError::NoFunction(_) => Kind::NoFunction,
+            RegistryError::NoRevision { .. } | RegistryError::NothingBefore(_) => Kind::NoRevision,
+            RegistryError::Clash(_) => Kind::Clash,
+            RegistryError::Unavailable(_) => Kind::Unavailable,
+            RegistryError::Unknown(_) => Kind::Unknown,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<ArtifactError> for Problem {
+    fn from(error: ArtifactError) -> Self {
+        match error {
+            ArtifactError::Missing(_) => Self::new(Kind::NoArtifact, format!("{error}: upload it first")),
+            ArtifactError::Damaged(_) => Self::new(Kind::Damaged, error.to_string()),
+            ArtifactError::Io { .. } => Self::new(Kind::Unavailable, error.to_string()),
+        }
+    }
+}

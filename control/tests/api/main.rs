@@ -1,0 +1,10 @@
+//! The control API through its router, over the embedded registry and artifacts and a platform that the tests steer.
+#![allow(clippy::unwrap_used, reason = "a test that meets an error should stop there")]
+
+mod access;
+mod artifacts;
+mod deploys;
+mod functions;
+mod harness;
+mod observe;
+mod platform;
