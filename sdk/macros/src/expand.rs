@@ -1,0 +1,141 @@
+//! The code beside the function.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Error, ItemFn, Result, ReturnType, Type};
+
+use crate::options::Options;
+use crate::signature;
+
+pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream> {
+    match options {
+        Options::Plain => handler(function, None),
+        Options::Pattern(pattern) => {
+            let text = pattern.value();
+            handler(function, Some(&text))
+        }
+        Options::Axum(word) => axum(word, function),
+    }
+}
+
+fn handler(function: &ItemFn, pattern: Option<&str>) -> Result<TokenStream> {
+    let types = signature::check(function)?;
+    let name = &function.sig.ident;
+    let takes_request = !types.is_empty() || pattern.is_some();
+    let arguments: Vec<Ident> = (0..types.len()).map(|index| format_ident!("argument_{index}")).collect();
+    let matched = pattern.map(|pattern| {
+        quote! {
+            static PATTERN: ::std::sync::LazyLock<::samovar_sdk::__private::Pattern> =
+                ::std::sync::LazyLock::new(|| ::samovar_sdk::__private::checked_pattern(#pattern));
+            let request = match ::samovar_sdk::__private::match_path(&PATTERN, request) {
+                ::core::result::Result::Ok(request) => request,
+                ::core::result::Result::Err(error) => return ::samovar_sdk::IntoResponse::into_response(error),
+            };
+        }
+    });
+    let taken = take(&types, &arguments);
+    let answer = answer(function, quote!(#name(#(#arguments),*).await));
+    Ok(export(takes_request, quote!(#matched #taken #answer)))
+}
+
+/// Takes each argument with its own extractor.
+fn take(types: &[&Type], arguments: &[Ident]) -> TokenStream {
+    let Some((last_type, head_types)) = types.split_last() else { return TokenStream::new() };
+    let Some((last, head)) = arguments.split_last() else { return TokenStream::new() };
+    let whole = extract(
+        last_type,
+        last,
+        |span| quote_spanned!(span=> <Argument as ::samovar_sdk::FromRequest<_>>::from_request(request).await),
+    );
+    if head_types.is_empty() {
+        return whole;
+    }
+    let heads = head_types.iter().zip(head).map(|(r#type, argument)| {
+        extract(r#type, argument, |span| {
+            quote_spanned!(span=> <Argument as ::samovar_sdk::FromRequestParts>::from_request_parts(&mut parts).await)
+        })
+    });
+    quote! {
+        let (mut parts, body) = request.into_parts();
+        #(#heads)*
+        let request = ::samovar_sdk::Request::from_parts(parts, body);
+        #whole
+    }
+}
+
+/// All of it under the span of the argument's type, and the type under one name, so that one mistake is one error.
+fn extract(r#type: &Type, argument: &Ident, from: impl FnOnce(Span) -> TokenStream) -> TokenStream {
+    let span = r#type.span();
+    let from = from(span);
+    quote_spanned! {span=>
+        let #argument = {
+            type Argument = #r#type;
+            match #from {
+                ::core::result::Result::Ok(value) => value,
+                ::core::result::Result::Err(error) => return ::samovar_sdk::IntoResponse::into_response(error),
+            }
+        };
+    }
+}
+
+fn answer(function: &ItemFn, call: TokenStream) -> TokenStream {
+    match &function.sig.output {
+        ReturnType::Default => quote! {
+            ::samovar_sdk::IntoResponse::into_response(#call)
+        },
+        ReturnType::Type(_, r#type) => {
+            let into = quote_spanned!(r#type.span()=> <#r#type as ::samovar_sdk::IntoResponse>::into_response);
+            // `impl IntoResponse` cannot be named.
+            match &**r#type {
+                Type::ImplTrait(_) => quote!(::samovar_sdk::IntoResponse::into_response(#call)),
+                _ => quote!(#into(#call)),
+            }
+        }
+    }
+}
+
+/// The router is made at the first request of the instance, and cloned for each: a clone of it is a pointer.
+fn axum(word: &Ident, function: &ItemFn) -> Result<TokenStream> {
+    if !cfg!(feature = "axum") {
+        return Err(Error::new(word.span(), "switch on the feature: samovar-sdk = { …, features = [\"axum\"] }"));
+    }
+    signature::check_axum(function)?;
+    let name = &function.sig.ident;
+    Ok(export(
+        true,
+        quote! {
+            static ROUTER: ::std::sync::LazyLock<::samovar_sdk::__private::axum::Router> = ::std::sync::LazyLock::new(#name);
+            ::samovar_sdk::axum::serve(ROUTER.clone(), request).await
+        },
+    ))
+}
+
+/// The name of the function says to a reader of `defined multiple times` what is wrong.
+fn export(takes_request: bool, body: TokenStream) -> TokenStream {
+    let request = if takes_request { quote!(request) } else { quote!(_request) };
+    quote! {
+        #[doc(hidden)]
+        #[allow(dead_code, reason = "a native build only checks it")]
+        async fn __a_crate_has_one_samovar_handler(#request: ::samovar_sdk::Request) -> ::samovar_sdk::Response {
+            #body
+        }
+
+        const _: () = {
+            #[allow(dead_code, reason = "a native build only checks it")]
+            struct Exported;
+
+            impl ::samovar_sdk::__private::Export for Exported {
+                const TAKES_REQUEST: bool = #takes_request;
+
+                fn respond(
+                    request: ::samovar_sdk::Request,
+                ) -> impl ::core::future::Future<Output = ::samovar_sdk::Response> {
+                    __a_crate_has_one_samovar_handler(request)
+                }
+            }
+
+            ::samovar_sdk::__export!(Exported);
+        };
+    }
+}

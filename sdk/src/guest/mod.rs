@@ -1,0 +1,37 @@
+//! The three grounds that a handler runs on: WASI 0.2, WASI 0.3, and a native test. Each has the same few functions, and
+//! nothing outside this folder knows which one it is on.
+
+mod head;
+
+#[cfg(all(target_family = "wasm", not(feature = "wasip3")))]
+mod p2;
+#[cfg(all(target_family = "wasm", not(feature = "wasip3")))]
+pub(crate) use p2::{Incoming, env, send, sleep};
+#[cfg(all(target_family = "wasm", not(feature = "wasip3")))]
+#[doc(hidden)]
+pub use {p2::handle, wasip2};
+
+#[cfg(all(target_family = "wasm", feature = "wasip3"))]
+mod p3;
+#[cfg(all(target_family = "wasm", feature = "wasip3"))]
+pub(crate) use p3::{Incoming, env, send, sleep};
+#[cfg(all(target_family = "wasm", feature = "wasip3"))]
+#[doc(hidden)]
+pub use {p3::handle, wasip3};
+
+#[cfg(not(target_family = "wasm"))]
+mod native;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use native::{env, send, sleep};
+
+use crate::{Request, Response};
+
+/// What `#[handler]` makes of a function, for the ground to call.
+#[doc(hidden)]
+pub trait Export {
+    /// Whether the function looks at the request at all. If not, none of it is read.
+    const TAKES_REQUEST: bool;
+
+    /// Takes the arguments, calls the function and makes its result a response.
+    fn respond(request: Request) -> impl Future<Output = Response>;
+}

@@ -1,0 +1,8 @@
+use samovar_sdk::handler;
+
+#[handler]
+struct Hello {
+    name: String,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use samovar_sdk::handler;
+
+#[handler(GET)]
+async fn hello() -> &'static str {
+    "hello"
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use samovar_sdk::handler;
+
+#[handler(axum)]
+fn app() {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use samovar_sdk::Body;
+
+fn main() {
+    let _body = Body::from_writer(|mut writer| async move {
+        writer.write("text").await;
+        5
+    });
+}
