@@ -1,0 +1,5 @@
+//! A command: exports `wasi:cli/run` and no handler.
+
+fn main() {
+    println!("this is not a function");
+}

@@ -1,0 +1,36 @@
+//! The harness of the end-to-end tests. It starts the real `samovar` binary on free ports with a directory of its own,
+//! deploys guests through the control API, and calls them over HTTP as anybody would:
+//!
+//! ```no_run
+//! # async fn test() {
+//! let node = samovar_tests::Node::start().await;
+//! node.deploy("echo").await;
+//! let answer = node.call("/echo").body("x").send().await;
+//! assert_eq!(answer.text(), "x");
+//! # }
+//! ```
+//!
+//! Two things must be built before: the binary (`cargo build -p samovar-cli`, or name another one in `SAMOVAR_BIN`) and
+//! the guests (`make guests`). `make test` does both.
+//!
+//! Everything here panics with words when it cannot go on, since that is how a test fails.
+
+mod backend;
+mod call;
+mod cli;
+mod deploy;
+mod node;
+mod paths;
+mod process;
+mod raw;
+mod wait;
+
+pub use backend::Backend;
+pub use call::{Answer, Call, Streaming};
+pub use cli::{Cli, Printed};
+pub use deploy::{Function, Refused, core_module, with_custom_section};
+pub use node::{Node, NodeBuilder, NotStarted, Stopped};
+pub use paths::{binary, guest, repository};
+pub use process::Process;
+pub use raw::{Raw, RawAnswer};
+pub use wait::{DEADLINE, eventually, within};

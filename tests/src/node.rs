@@ -1,0 +1,245 @@
+//! A whole platform on this machine: `samovar up` on free ports, with a data directory of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::call::{Call, Client};
+use crate::cli::Cli;
+use crate::process::Process;
+use crate::raw::Raw;
+use crate::wait::within;
+
+/// A running platform. Dropping it kills it.
+pub struct Node {
+    process: Process,
+    data: Arc<TempDir>,
+    args: Vec<String>,
+    gateway: SocketAddr,
+    control: SocketAddr,
+    pub(crate) client: Client,
+    pub(crate) token: String,
+}
+
+/// What a platform is started with.
+#[derive(Default)]
+pub struct NodeBuilder {
+    args: Vec<String>,
+    data: Option<Arc<TempDir>>,
+}
+
+/// A platform that has ended, with its data directory.
+pub struct Stopped {
+    /// Its exit code; absent when a signal killed it.
+    pub code: Option<i32>,
+    /// What it said on standard error.
+    pub stderr: String,
+    data: Arc<TempDir>,
+    args: Vec<String>,
+}
+
+/// An attempt to start that failed, as it should.
+pub struct NotStarted {
+    /// The exit code.
+    pub code: Option<i32>,
+    /// What it said on standard error.
+    pub stderr: String,
+    /// How long it took to say so.
+    pub took: Duration,
+}
+
+impl NodeBuilder {
+    /// Adds an option and its value.
+    pub fn arg(mut self, option: &str, value: &str) -> Self {
+        self.args.extend([option.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Uses the data directory of another platform.
+    pub fn data_of(mut self, node: &Node) -> Self {
+        self.data = Some(Arc::clone(&node.data));
+        self
+    }
+
+    /// Uses this data directory.
+    pub fn data(mut self, data: TempDir) -> Self {
+        self.data = Some(Arc::new(data));
+        self
+    }
+
+    /// Starts the platform and waits until it says that it accepts.
+    pub async fn start(self) -> Node {
+        let (mut process, data) = self.spawn();
+        let announced = async {
+            let gateway = address(&mut process, "gateway").await;
+            let control = address(&mut process, "control").await;
+            (gateway, control)
+        };
+        let (gateway, control) = within("the platform's start", announced).await;
+        let token =
+            std::fs::read_to_string(data.path().join("token")).expect("the token file is there once it accepts");
+        let token = token.trim().to_owned();
+        Node { process, data, args: self.args, gateway, control, client: Client::new(), token }
+    }
+
+    /// Starts a platform that cannot start, and waits for its end.
+    pub async fn fail(self) -> NotStarted {
+        let begun = Instant::now();
+        let (mut process, _data) = self.spawn();
+        let status = process.ended().await;
+        NotStarted { code: status.code(), stderr: settled_stderr(&process).await, took: begun.elapsed() }
+    }
+
+    fn spawn(&self) -> (Process, Arc<TempDir>) {
+        let data = self.data.clone().unwrap_or_else(|| Arc::new(TempDir::new().expect("a temporary directory")));
+        let mut args = vec!["up".to_owned(), "--data-dir".to_owned(), data.path().display().to_string()];
+        for option in ["--listen", "--control-listen"] {
+            if !self.args.iter().any(|arg| arg == option) {
+                args.extend([option.to_owned(), "127.0.0.1:0".to_owned()]);
+            }
+        }
+        args.extend(self.args.iter().cloned());
+        (Process::start(args), data)
+    }
+}
+
+/// What an ended process said: the thread that reads it may be a moment late.
+async fn settled_stderr(process: &Process) -> String {
+    let mut said = process.stderr();
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let more = process.stderr();
+        if !said.is_empty() && more == said {
+            break;
+        }
+        said = more;
+    }
+    said
+}
+
+async fn address(process: &mut Process, word: &str) -> SocketAddr {
+    loop {
+        let Some(line) = process.line().await else {
+            panic!("samovar ended before it announced its {word}: {}", settled_stderr(process).await)
+        };
+        if let Some(url) = line.strip_prefix(word) {
+            let url = url.trim();
+            let address = url.strip_prefix("http://").and_then(|rest| rest.parse().ok());
+            return address.unwrap_or_else(|| panic!("`{line}` does not name an address"));
+        }
+    }
+}
+
+impl Node {
+    /// A platform with the defaults.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// A platform with options.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    /// Where functions are called.
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// Where the control API listens.
+    pub fn control(&self) -> SocketAddr {
+        self.control
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// A call through the gateway. Needs the node only until it is made, so that it can be sent from any task.
+    pub fn call(&self, path: &str) -> Call {
+        Call::new(self.client.clone(), self.gateway, path)
+    }
+
+    /// Makes calls without borrowing the node: for tasks that go on calling.
+    pub fn call_maker(&self) -> impl Fn(&str) -> Call + Send + Sync + use<> {
+        let (client, gateway) = (self.client.clone(), self.gateway);
+        move |path| Call::new(client.clone(), gateway, path)
+    }
+
+    /// A call to the control API, with the token.
+    pub fn control_call(&self, path: &str) -> Call {
+        let bearer = format!("Bearer {}", self.token);
+        Call::new(self.client.clone(), self.control, path).header("authorization", &bearer)
+    }
+
+    /// A call to the control API without a token.
+    pub fn control_call_without_token(&self, path: &str) -> Call {
+        Call::new(self.client.clone(), self.control, path)
+    }
+
+    /// A connection to the gateway for bytes as they are.
+    pub async fn raw(&self) -> Raw {
+        Raw::open(self.gateway).await
+    }
+
+    /// The command line, told where this platform is.
+    pub fn cli(&self, args: &[&str]) -> Cli {
+        Cli::new(args).env("SAMOVAR_CONTROL", &format!("http://{}", self.control)).env("SAMOVAR_TOKEN", &self.token)
+    }
+
+    /// Resident memory of the process in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        self.process.resident_kib()
+    }
+
+    /// Sends SIGKILL and goes on; [`Node::ended`] waits for the end.
+    pub fn kill_in_place(&self) {
+        self.process.signal(Signal::KILL);
+    }
+
+    /// Asks the process to stop and waits until it has.
+    pub async fn stop(self) -> Stopped {
+        self.process.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    /// Waits until the process has ended.
+    pub async fn ended(mut self) -> Stopped {
+        let status = self.process.ended().await;
+        let stderr = settled_stderr(&self.process).await;
+        Stopped { code: status.code(), stderr, data: self.data, args: self.args }
+    }
+
+    /// Ends the process as `kill -9` does.
+    pub async fn kill(mut self) -> Stopped {
+        self.process.kill();
+        Stopped { code: None, stderr: self.process.stderr(), data: self.data, args: self.args }
+    }
+}
+
+impl Stopped {
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Starts a platform with the same options on the same data directory.
+    pub async fn start(self) -> Node {
+        NodeBuilder { args: self.args, data: Some(self.data) }.start().await
+    }
+
+    /// The same, where it cannot start.
+    pub async fn fail(self) -> NotStarted {
+        NodeBuilder { args: self.args, data: Some(self.data) }.fail().await
+    }
+}

@@ -1,0 +1,125 @@
+//! The examples that a user would copy: each is built and deployed as its README says, and called.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::Method;
+use samovar_tests::{Node, repository};
+use serde_json::json;
+
+fn dir(example: &str) -> PathBuf {
+    repository().join("examples").join(example)
+}
+
+/// A platform with these examples.
+async fn with(examples: &[&str]) -> Node {
+    let node = Node::start().await;
+    for example in examples {
+        node.cli(&["deploy", &dir(example).display().to_string()]).run_long().await;
+    }
+    node
+}
+
+#[tokio::test]
+async fn hello() {
+    let node = with(&["hello"]).await;
+    assert_eq!(node.call("/hello/there").send().await.ok(), "hello from /hello/there\n");
+    assert_eq!(node.call("/hello").send().await.instance(), "warm");
+}
+
+#[tokio::test]
+async fn todo() {
+    let node = with(&["todo"]).await;
+    let made = node.call("/todo").json(&json!({ "title": "fill the samovar" })).send().await;
+    assert!(made.status.is_success(), "{}", made.text());
+    assert_eq!(made.json(), json!({ "id": 1, "title": "fill the samovar", "done": false }));
+    let done = json!({ "title": "fill the samovar", "done": true });
+    let changed = node.call("/todo/1").json(&done).method(Method::PUT).send().await;
+    assert_eq!(changed.json()["done"], true);
+    assert_eq!(node.call("/todo?done=true").send().await.json().as_array().unwrap().len(), 1);
+    assert!(node.call("/todo/1").method(Method::DELETE).send().await.status.is_success());
+    let gone = node.call("/todo/1").send().await;
+    assert_eq!((gone.status.as_u16(), gone.json()["detail"].as_str()), (404, Some("no task 1")));
+}
+
+#[tokio::test]
+async fn events() {
+    let node = with(&["events"]).await;
+    node.call("/events?from=0").send().await.ok();
+    let begun = tokio::time::Instant::now();
+    let mut answer = node.call("/events?from=2&every_ms=1000").open().await;
+    assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/event-stream"));
+    let first = answer.chunk().await.unwrap();
+    let first_after = begun.elapsed();
+    let whole = answer.finish().await.unwrap();
+    let text = [&first[..], &whole.body].concat();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("event: tick\nid: 2\ndata: {\"left\":2}\n\n"), "{text}");
+    assert!(text.ends_with("event: done\ndata: tea is ready\n\n"), "{text}");
+    assert!(first_after + std::time::Duration::from_secs(1) < begun.elapsed(), "{first_after:?}");
+}
+
+#[tokio::test]
+async fn upload_hash() {
+    let node = with(&["upload-hash"]).await;
+    let answer = node.call("/upload-hash").body("abc").send().await;
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(answer.json(), json!({ "bytes": 3, "sha256": digest }));
+    let chunk = Bytes::from(vec![0; 1 << 20]);
+    let before = node.resident_kib();
+    let large = node.call("/upload-hash").stream(stream::iter(vec![chunk; 64])).send().await;
+    assert_eq!(large.json()["bytes"], 64 << 20);
+    let grown = node.resident_kib().saturating_sub(before);
+    assert!(grown < 32 * 1024, "{grown} KiB more than before");
+}
+
+#[tokio::test]
+async fn qr() {
+    let node = with(&["qr"]).await;
+    let answer = node.call("/qr?text=https://example.com&size=400&correction=high").send().await;
+    assert!(answer.ok().contains("<svg"), "{}", answer.text());
+    assert!(answer.header("content-type").starts_with("image/svg+xml"), "{answer:?}");
+    let refused = node.call("/qr?text=a&size=9999").send().await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json()["detail"], "size=9999: from 32 to 4096 pixels");
+}
+
+#[tokio::test]
+async fn aggregate() {
+    let node = with(&["todo", "hello"]).await;
+    node.cli(&["build", &dir("aggregate").display().to_string()]).run_long().await;
+    let origin = format!("http://{}", node.gateway());
+    // As its manifest says, but for the port.
+    let settings =
+        format!("allow_outbound = ['{origin}']\nenv.LEFT_URL = '{origin}/todo'\nenv.RIGHT_URL = '{origin}/hello'");
+    let component = repository().join("examples/target/wasm32-wasip2/release/aggregate.wasm");
+    node.function("aggregate").file(&component).with(&settings).deploy().await;
+    let expected = json!({
+        "left": { "ok": { "status": 200, "body": [] } },
+        "right": { "ok": { "status": 200, "body": "hello from /hello\n" } },
+    });
+    assert_eq!(node.call("/aggregate").send().await.json(), expected);
+    node.delete("todo").await;
+    assert_eq!(node.call("/aggregate").send().await.json()["right"], expected["right"]);
+}
+
+#[tokio::test]
+async fn axum_app() {
+    let node = with(&["axum-app"]).await;
+    assert_eq!(node.call("/axum-app/hello/ann?loud=true").send().await.ok().trim(), "HELLO ANN");
+    assert_eq!(node.call("/axum-app/sum").json(&json!([1, 2.5])).send().await.json(), json!({ "sum": 3.5 }));
+    assert_eq!(node.call("/axum-app/calls").send().await.ok().trim(), "1");
+}
+
+#[tokio::test]
+async fn every_example_has_a_test_here_or_in_languages() {
+    let tested =
+        ["hello", "todo", "events", "upload-hash", "qr", "aggregate", "axum-app", "hello-javascript", "hello-python"];
+    let entries = std::fs::read_dir(repository().join("examples")).unwrap().map(|entry| entry.unwrap());
+    for entry in entries.filter(|entry| entry.path().join("samovar.toml").exists()) {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(tested.contains(&name.as_str()), "example {name} has no test");
+        assert!(entry.path().join("README.md").exists(), "example {name} has no README.md");
+    }
+}

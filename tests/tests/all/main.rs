@@ -1,0 +1,22 @@
+//! The end-to-end tests, one theme a module, all against the real binary.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod cli;
+mod control_api;
+mod deploys;
+mod durability;
+mod examples;
+mod faults;
+mod gateway_http;
+mod languages;
+mod limits;
+mod logs_and_stats;
+mod outbound;
+mod routes;
+mod sandbox;
+mod scaling;
+mod serving;
+mod shutdown;
+mod streaming;
+mod wasi03;
