@@ -1,0 +1,4 @@
+//! What the load comparison is made of: servers in processes of their own, a load generator, and the CPU time they used.
+
+pub mod load;
+pub mod server;
