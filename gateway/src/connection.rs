@@ -16,12 +16,11 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::config::GatewayConfig;
 use crate::stats::Stats;
 
-/// What is known of a connection; shared by its socket, its requests and its watch.
+/// What is known of a connection; shared by its stream, its requests and its watch.
 pub(crate) struct Connection {
     opened: Instant,
     in_flight: AtomicU32,
@@ -116,13 +115,13 @@ impl Drop for InFlight {
     }
 }
 
-/// A socket that tells its connection when bytes come.
-pub(crate) struct Watched {
-    pub(crate) stream: TcpStream,
+/// A stream that tells its connection when bytes come.
+pub(crate) struct Watched<S> {
+    pub(crate) stream: S,
     pub(crate) connection: Arc<Connection>,
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
@@ -131,7 +130,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

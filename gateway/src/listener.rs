@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -77,12 +78,35 @@ where
         builder: Arc<auto::Builder<TokioExecutor>>,
         stop: CancellationToken,
     ) {
-        let stats = &self.inner().stats;
-        stats.connections_accepted.fetch_add(1, Relaxed);
-        stats.connections_open.fetch_add(1, Relaxed);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %peer, "no TCP_NODELAY");
         }
+        self.serve_with(&builder, stream, peer, stop).await;
+    }
+
+    /// Serves one connection that was accepted elsewhere, until it ends; after `stop` it ends once its requests are answered.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection, and the callers of the requests under way are gone.
+    pub async fn serve_stream<S>(&self, stream: S, peer: std::net::SocketAddr, stop: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.serve_with(&builder(&self.inner().config), stream, peer, stop).await;
+    }
+
+    async fn serve_with<S>(
+        &self,
+        builder: &auto::Builder<TokioExecutor>,
+        stream: S,
+        peer: std::net::SocketAddr,
+        stop: CancellationToken,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stats = &self.inner().stats;
+        stats.connections_accepted.fetch_add(1, Relaxed);
+        stats.connections_open.fetch_add(1, Relaxed);
         let connection = Connection::new(peer);
         let io = TokioIo::new(Watched { stream, connection: Arc::clone(&connection) });
         // What each request of the connection needs, in one place that no other connection touches.

@@ -1,14 +1,6 @@
-//! The yardstick: hyper alone, answering the same bytes as the hello example.
+//! hyper alone on a port of its own, to be measured beside.
 
-use std::convert::Infallible;
-
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use samovar_benches::hyper_alone;
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -18,17 +10,6 @@ async fn main() -> anyhow::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(async move {
-            // A client that hangs up ends its connection, and nothing else.
-            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await);
-        });
+        tokio::spawn(hyper_alone::serve(stream));
     }
-}
-
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = format!("hello from {}\n", request.uri().path());
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, text);
-    Ok(response)
 }

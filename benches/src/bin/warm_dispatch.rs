@@ -1,0 +1,38 @@
+//! Answers requests without sockets, for counting instructions: the whole way from the bytes of a request to the bytes of its
+//! answer, through gateway and host, or through hyper alone.
+//!
+//! ```text
+//! warm_dispatch REQUESTS                          hyper alone
+//! warm_dispatch REQUESTS COMPONENT [MANIFEST]     through Samovar; MANIFEST has a table [function.hello]
+//! ```
+//! What one request costs is the difference between two runs, divided by the difference in requests.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context as _;
+use samovar_benches::in_memory::Conversation;
+use samovar_benches::{hyper_alone, local};
+use tokio_util::sync::CancellationToken;
+
+const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n\r\n";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let times: u64 = args.next().context("how many requests?")?.parse()?;
+    let conversation = Conversation::new(REQUEST, times);
+    let answered = conversation.answered();
+    match args.next() {
+        None => hyper_alone::serve(conversation).await,
+        Some(component) => {
+            let manifest = args.next().unwrap_or_else(|| "[function.hello]".to_owned());
+            let data = tempfile::tempdir()?;
+            let gateway = local::gateway(data.path(), Path::new(&component), &manifest).await?;
+            let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+            gateway.serve_stream(conversation, peer, CancellationToken::new()).await;
+        }
+    }
+    anyhow::ensure!(answered.count() == times, "{} of {times} requests were answered", answered.count());
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! A gateway with a host, in this process and without sockets.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts};
+use samovar_cluster::{Artifacts, Snapshot};
+use samovar_gateway::{Dispatcher, Gateway, GatewayConfig};
+use samovar_model::manifest::Manifest;
+use samovar_model::{ByteSize, Fault, FunctionName, FunctionState, RequestId, RevisionNumber};
+use samovar_runtime::{Host, HostConfig, ResponseBody, Revision};
+
+/// Passes requests to the host in this process.
+pub struct Local(pub Host);
+
+impl Dispatcher for Local {
+    type Target = Arc<Revision>;
+    type Body = ResponseBody;
+
+    fn target(&self, function: &FunctionName, revision: &Arc<samovar_model::Revision>) -> Self::Target {
+        self.0.revision(function, revision)
+    }
+
+    fn dispatch(
+        &self,
+        target: Self::Target,
+        request: Request<Incoming>,
+        id: RequestId,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Fault>> + Send {
+        self.0.invoke(target, request, id)
+    }
+}
+
+/// Instances that a host has room for here: few, since valgrind has little address space to give.
+const MAX_INSTANCES: u32 = 4;
+
+/// A gateway that routes to the function `hello` of a manifest, which is this component.
+pub async fn gateway(dir: &Path, component: &Path, manifest: &str) -> anyhow::Result<Gateway<Local>> {
+    let data = DataDir::open(dir)?;
+    let artifacts = EmbeddedArtifacts::open(&data)?;
+    let mut upload = artifacts.begin().await?;
+    let bytes = std::fs::read(component).with_context(|| component.display().to_string())?;
+    let size = ByteSize::bytes(bytes.len() as u64);
+    upload.write(bytes.into()).await?;
+    let digest = upload.finish().await?;
+    let file = artifacts.file(&digest).await?;
+    let mut config = HostConfig::new(data.compiled(), data.logs());
+    config.max_instances = MAX_INSTANCES;
+    let host = Host::start(config, Arc::new(artifacts)).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    let compiled = host.compile(digest, &file).await?;
+    let name: FunctionName = "hello".parse()?;
+    let function = Manifest::parse(manifest)?.function.remove(name.as_str()).context("the manifest has a table [function.hello]")?;
+    let revision = samovar_model::Revision {
+        number: RevisionNumber(1),
+        created: jiff::Timestamp::now(),
+        artifact: digest,
+        size,
+        kind: compiled.component.kind,
+        settings: function.settings(&name)?,
+    };
+    let state = FunctionState { name: name.clone(), current: revision.number, revisions: vec![Arc::new(revision)] };
+    let gateway = Gateway::new(GatewayConfig::default(), Local(host));
+    gateway.apply(&Snapshot { version: 1, functions: [(name, Arc::new(state))].into() });
+    Ok(gateway)
+}
