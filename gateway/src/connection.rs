@@ -8,9 +8,10 @@
 //! One timer a connection, however many requests.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,10 @@ pub(crate) struct Connection {
     head_begun: AtomicBool,
     /// Whether it speaks HTTP/2, whose frames come without a request too.
     is_http2: AtomicBool,
-    /// The value of `forwarded` for its requests.
-    pub(crate) forwarded: HeaderValue,
+    peer: IpAddr,
+    /// What was last told of a request's origin: the host that it named, and the value of `forwarded` for that. The requests
+    /// of a connection are for one host as a rule.
+    told: Mutex<Option<(String, HeaderValue)>>,
 }
 
 /// A request in flight on a connection.
@@ -41,10 +44,6 @@ pub(crate) struct InFlight(Arc<Connection>);
 
 impl Connection {
     pub(crate) fn new(peer: std::net::SocketAddr) -> Arc<Self> {
-        let forwarded = match peer.ip() {
-            std::net::IpAddr::V4(ip) => format!("for={ip};proto=http"),
-            std::net::IpAddr::V6(ip) => format!("for=\"[{ip}]\";proto=http"),
-        };
         Arc::new(Self {
             opened: Instant::now(),
             in_flight: AtomicU32::new(0),
@@ -52,8 +51,22 @@ impl Connection {
             since_millis: AtomicU64::new(0),
             head_begun: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
-            forwarded: HeaderValue::from_str(&forwarded).expect("an address is a header's value"),
+            peer: peer.ip(),
+            told: Mutex::default(),
         })
+    }
+
+    /// The value of `forwarded` (RFC 7239) for a request to this host.
+    pub(crate) fn forwarded(&self, host: &str) -> HeaderValue {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*told {
+            Some((known, value)) if known == host => value.clone(),
+            _ => {
+                let value = forwarded(self.peer, host);
+                *told = Some((host.to_owned(), value.clone()));
+                value
+            }
+        }
     }
 
     fn now_millis(&self) -> u64 {
@@ -106,6 +119,19 @@ impl Connection {
             }
         }
     }
+}
+
+fn forwarded(peer: IpAddr, host: &str) -> HeaderValue {
+    let mut value = match peer {
+        IpAddr::V4(ip) => format!("for={ip};"),
+        IpAddr::V6(ip) => format!("for=\"[{ip}]\";"),
+    };
+    // Names and addresses: what could be read as more than one value is left out.
+    if host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b)) {
+        value.push_str(&format!("host=\"{host}\";"));
+    }
+    value.push_str("proto=http");
+    HeaderValue::from_str(&value).expect("an address and a host are a header's value")
 }
 
 impl Drop for InFlight {

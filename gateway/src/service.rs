@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, Response, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -103,7 +103,8 @@ impl<D: Dispatcher> Gateway<D> {
             Ok(target) => target,
             Err(refusal) => return self.problem(refusal.into(), &id),
         };
-        prepare(request.headers_mut(), connection, &id);
+        let forwarded = connection.forwarded(host(&request).unwrap_or_default());
+        prepare(request.headers_mut(), forwarded, &id);
         match self.0.dispatcher.dispatch(target, request, id.clone()).await {
             Ok(mut response) => {
                 response.headers_mut().insert(headers::REQUEST_ID, id.header().clone());
@@ -168,7 +169,7 @@ fn is_authority(text: &str) -> bool {
 }
 
 /// Takes out what only Samovar may say, and adds what it has to say.
-fn prepare(map: &mut HeaderMap, connection: &Connection, id: &RequestId) {
+fn prepare(map: &mut HeaderMap, forwarded: HeaderValue, id: &RequestId) {
     let reserved = |name: &&HeaderName| name.as_str().starts_with(headers::PREFIX);
     if map.keys().any(|name| reserved(&name)) {
         let names: Vec<_> = map.keys().filter(reserved).cloned().collect();
@@ -178,7 +179,7 @@ fn prepare(map: &mut HeaderMap, connection: &Connection, id: &RequestId) {
     }
     map.reserve(2);
     map.insert(headers::REQUEST_ID, id.header().clone());
-    map.append(header::FORWARDED, connection.forwarded.clone());
+    map.append(header::FORWARDED, forwarded);
 }
 
 /// The body of an answer: a function's, or a problem document.

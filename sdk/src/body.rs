@@ -25,7 +25,7 @@ const TRUSTED_LENGTH_BYTES: u64 = 64 << 10;
 
 /// The body of a request or a response.
 ///
-/// A complete body is one buffer, and goes out with its `content-length`. Anything else is streamed: one frame at a time, the
+/// A complete body is one buffer, and goes out with its `content-length` (a short one where the platform sees its length). Anything else is streamed: one frame at a time, the
 /// next when the last one has been taken.
 ///
 /// It is a [`Stream`] of `Result<Bytes, BodyError>` and an [`http_body::Body`], so the ecosystem's adapters fit.
@@ -123,6 +123,15 @@ impl Body {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         Self::boxed(Box::pin(HttpBody::new(body)))
+    }
+
+    /// The bytes of a complete body of no more than this many, without trailers; else the body as it was.
+    #[cfg(all(target_family = "wasm", not(feature = "wasip3")))]
+    pub(crate) fn into_short(self, limit: usize) -> Result<Bytes, Self> {
+        match self {
+            Self { data: Data::Complete(bytes), trailers: None } if bytes.len() <= limit => Ok(bytes),
+            other => Err(other),
+        }
     }
 
     /// The same body, followed by these trailers.

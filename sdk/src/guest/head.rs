@@ -14,31 +14,54 @@ pub(crate) type Field = (String, Vec<u8>);
 /// A request's head as it came over the boundary.
 pub(crate) struct RequestHead {
     pub(crate) method: Method,
-    pub(crate) scheme: Option<Scheme>,
-    pub(crate) authority: Option<String>,
     pub(crate) path: Option<String>,
     pub(crate) fields: Vec<Field>,
 }
 
+/// Under which scheme and authority a request was sent.
+#[derive(Default)]
+pub(crate) struct Origin {
+    pub(crate) scheme: Option<Scheme>,
+    pub(crate) authority: Option<Bytes>,
+}
+
 impl RequestHead {
-    pub(crate) fn into_parts(self) -> Result<Parts> {
+    /// The head in the `http` crate's types. `ask` is called where the headers do not tell the origin: asking the platform
+    /// costs two calls over the boundary.
+    pub(crate) fn into_parts(self, ask: impl FnOnce() -> Origin) -> Result<Parts> {
         let mut parts = http::Request::new(()).into_parts().0;
         parts.method = self.method;
-        parts.uri =
-            uri(self.scheme, self.authority, self.path).map_err(|error| Error::bad_request(format!("URL: {error}")))?;
         parts.headers = headers(self.fields)?;
+        let origin = forwarded(&parts.headers).unwrap_or_else(ask);
+        parts.uri = uri(origin, self.path).map_err(|error| Error::bad_request(format!("URL: {error}")))?;
         Ok(parts)
     }
 }
 
+/// The origin that the last proxy before the function saw (RFC 7239), which is Samovar's gateway or what stands in for it.
+fn forwarded(headers: &HeaderMap) -> Option<Origin> {
+    let value = headers.get_all(header::FORWARDED).iter().next_back()?.to_str().ok()?;
+    let element = value.rsplit_once(',').map_or(value, |(_, last)| last);
+    let mut origin = Origin::default();
+    for (name, value) in element.split(';').filter_map(|pair| pair.trim().split_once('=')) {
+        match name {
+            "host" => origin.authority = Some(Bytes::copy_from_slice(value.trim_matches('"').as_bytes())),
+            "proto" if value == "http" => origin.scheme = Some(Scheme::HTTP),
+            "proto" if value == "https" => origin.scheme = Some(Scheme::HTTPS),
+            _ => {}
+        }
+    }
+    (origin.scheme.is_some() && origin.authority.is_some()).then_some(origin)
+}
+
 /// Absolute where the host says under which authority it was called; else a path alone.
-fn uri(scheme: Option<Scheme>, authority: Option<String>, path: Option<String>) -> Result<Uri, http::Error> {
+fn uri(origin: Origin, path: Option<String>) -> Result<Uri, http::Error> {
     let path = PathAndQuery::from_maybe_shared(Bytes::from(path.unwrap_or_else(|| "/".into())))?;
     let mut parts = http::uri::Parts::default();
     parts.path_and_query = Some(path);
-    if let Some(authority) = authority {
-        parts.authority = Some(Authority::from_maybe_shared(Bytes::from(authority))?);
-        parts.scheme = Some(scheme.unwrap_or(Scheme::HTTP));
+    if let Some(authority) = origin.authority {
+        parts.authority = Some(Authority::from_maybe_shared(authority)?);
+        parts.scheme = Some(origin.scheme.unwrap_or(Scheme::HTTP));
     }
     Ok(Uri::from_parts(parts)?)
 }
@@ -92,10 +115,32 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn head(authority: Option<&str>, path: Option<&str>) -> Result<Parts> {
+    fn head(authority: Option<&'static str>, path: Option<&str>) -> Result<Parts> {
         let fields = vec![("x-a".into(), b"1".to_vec()), ("x-a".into(), b"2".to_vec())];
-        let (authority, path) = (authority.map(Into::into), path.map(Into::into));
-        RequestHead { method: Method::GET, scheme: None, authority, path, fields }.into_parts()
+        let origin = Origin { scheme: None, authority: authority.map(Bytes::from) };
+        RequestHead { method: Method::GET, path: path.map(Into::into), fields }.into_parts(|| origin)
+    }
+
+    fn forwarded_uri(values: &[&str]) -> String {
+        let fields = values.iter().map(|value| ("forwarded".to_owned(), value.as_bytes().to_vec())).collect();
+        let asked = || Origin { scheme: Some(Scheme::HTTPS), authority: Some("asked".into()) };
+        let head = RequestHead { method: Method::GET, path: Some("/".into()), fields };
+        head.into_parts(asked).unwrap().uri.to_string()
+    }
+
+    #[test]
+    fn the_last_proxy_tells_the_origin() {
+        assert_eq!(forwarded_uri(&["for=10.0.0.1;host=\"a.example:80\";proto=http"]), "http://a.example:80/");
+        assert_eq!(forwarded_uri(&["for=1;host=b;proto=http", "for=2; host=a ;proto=https"]), "https://a/");
+        assert_eq!(forwarded_uri(&["for=1;host=b;proto=http, for=2;host=a;proto=https"]), "https://a/");
+    }
+
+    #[test]
+    fn where_the_headers_do_not_tell_the_origin_the_platform_is_asked() {
+        for value in ["for=10.0.0.1", "host=a", "proto=http", "host=a;proto=gopher", "for=1;host=b;proto=http,for=2"] {
+            assert_eq!(forwarded_uri(&[value]), "https://asked/", "{value}");
+        }
+        assert_eq!(forwarded_uri(&[]), "https://asked/");
     }
 
     #[test]

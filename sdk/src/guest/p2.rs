@@ -20,6 +20,9 @@ use wstd::runtime::{AsyncPollable, Reactor, WaitFor};
 use super::{Export, head};
 use crate::{Body, BodyError, Error, IntoResponse, Request, Response, Result, SendError};
 
+/// The most that `blocking-write-and-flush` takes.
+const SHORT_BYTES: usize = 4096;
+
 /// How much is read from the host at once.
 const CHUNK_BYTES: u64 = 64 << 10;
 
@@ -49,12 +52,13 @@ pub fn handle<E: Export>(request: wasi::IncomingRequest, out: wasi::ResponseOutp
 fn read_request(request: wasi::IncomingRequest) -> Result<Request> {
     let head = head::RequestHead {
         method: read_method(request.method())?,
-        scheme: request.scheme().and_then(read_scheme),
-        authority: request.authority(),
         path: request.path_with_query(),
         fields: request.headers().entries(),
     };
-    let parts = head.into_parts()?;
+    let parts = head.into_parts(|| head::Origin {
+        scheme: request.scheme().and_then(read_scheme),
+        authority: request.authority().map(Bytes::from),
+    })?;
     let length = head::content_length(&parts.headers);
     Ok(Request::from_parts(parts, Body::incoming(Incoming::new(Message::Request(request), length))))
 }
@@ -85,8 +89,12 @@ fn read_scheme(scheme: wasi::Scheme) -> Option<Scheme> {
 
 async fn respond(response: Response, out: wasi::ResponseOutparam) {
     let (mut parts, body) = response.into_parts();
-    if head::may_have_length(parts.status) {
-        head::set_content_length(&mut parts.headers, &body);
+    // The platform has all of a short body when it sends the head, and sees its length.
+    let body = body.into_short(SHORT_BYTES);
+    if let Err(body) = &body
+        && head::may_have_length(parts.status)
+    {
+        head::set_content_length(&mut parts.headers, body);
     }
     let response = wasi::OutgoingResponse::new(write_fields(&parts.headers));
     if parts.status != http::StatusCode::OK && response.set_status_code(parts.status.as_u16()).is_err() {
@@ -95,7 +103,28 @@ async fn respond(response: Response, out: wasi::ResponseOutparam) {
     let outgoing = response.body().expect("the body of a new response is there");
     // The head goes first: a body of any length could otherwise wait for a reader who has not heard of it.
     wasi::ResponseOutparam::set(out, Ok(response));
-    write_body(body, outgoing).await;
+    match body {
+        Ok(bytes) => write_short(&bytes, outgoing),
+        Err(body) => write_body(body, outgoing).await,
+    }
+}
+
+/// One call in place of three. There is room for the first bytes of a body, so this does not block.
+fn write_short(bytes: &[u8], outgoing: wasi::OutgoingBody) {
+    if !bytes.is_empty() {
+        let stream = outgoing.write().expect("the stream of a new body is there");
+        if stream.blocking_write_and_flush(bytes).is_err() {
+            // The reader has gone, which is no fault of the function's.
+            return;
+        }
+    }
+    finish(outgoing, None);
+}
+
+fn finish(outgoing: wasi::OutgoingBody, trailers: Option<wasi::Fields>) {
+    if let Err(error) = wasi::OutgoingBody::finish(outgoing, trailers) {
+        eprintln!("the platform refuses the body: {error}");
+    }
 }
 
 /// One call for all of them; one by one only to say which of them the platform refuses.
@@ -134,10 +163,7 @@ async fn write_body(mut body: Body, outgoing: wasi::OutgoingBody) {
             }
         }
     }
-    let trailers = trailers.map(|trailers| write_fields(&trailers));
-    if let Err(error) = wasi::OutgoingBody::finish(outgoing, trailers) {
-        eprintln!("the platform refuses the body: {error}");
-    }
+    finish(outgoing, trailers.map(|trailers| write_fields(&trailers)));
 }
 
 async fn next_frame(body: &mut Body) -> Option<Result<Frame<Bytes>, BodyError>> {

@@ -91,12 +91,13 @@ fn write_fields(headers: &HeaderMap) -> wasi::Fields {
 fn read_request(request: wasi::Request) -> Result<Request> {
     let head = head::RequestHead {
         method: Method::try_from(request.get_method())?,
-        scheme: request.get_scheme().and_then(|scheme| scheme.try_into().ok()),
-        authority: request.get_authority(),
         path: request.get_path_with_query(),
         fields: request.get_headers().copy_all(),
     };
-    let parts = head.into_parts()?;
+    let parts = head.into_parts(|| head::Origin {
+        scheme: request.get_scheme().and_then(|scheme| scheme.try_into().ok()),
+        authority: request.get_authority().map(Bytes::from),
+    })?;
     let length = head::content_length(&parts.headers);
     let body = IncomingBody::new(request).map_err(|code| body_error(&code))?;
     Ok(Request::from_parts(parts, Body::incoming(Incoming { message: Message::Request(body), length })))
