@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use http::Response;
 use samovar_model::Fault;
-use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime_wasi_http::WasiBody;
 
@@ -75,7 +74,7 @@ impl Invocation {
     fn poll_head02(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<WasiBody>, Fault>> {
         let Work::Wasi02(call) = &mut self.work else { return Poll::Pending };
         let ended = call.guest.as_mut().poll(cx);
-        let head = call.head.try_recv();
+        let head = call.head.take();
         let fault = match ended {
             Poll::Ready((instance, Ok(()))) => {
                 self.finish(Instance::Wasi02(instance));
@@ -89,12 +88,10 @@ impl Invocation {
         };
         match (head, fault) {
             (_, Some(fault)) => Poll::Ready(Err(fault)),
-            (Ok(Ok(response)), None) => Poll::Ready(Ok(response)),
-            (Ok(Err(code)), None) => Poll::Ready(Err(self.invalid(&format!("answered with the error {code:?}")))),
-            (Err(TryRecvError::Empty | TryRecvError::Closed), None) if self.is_ended() => {
-                Poll::Ready(Err(self.invalid("returned without setting a response")))
-            }
-            (Err(_), None) => Poll::Pending,
+            (Some(Ok(response)), None) => Poll::Ready(Ok(response)),
+            (Some(Err(code)), None) => Poll::Ready(Err(self.invalid(&format!("answered with the error {code:?}")))),
+            (None, None) if self.is_ended() => Poll::Ready(Err(self.invalid("returned without setting a response"))),
+            (None, None) => Poll::Pending,
         }
     }
 

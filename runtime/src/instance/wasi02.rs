@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
@@ -20,7 +20,26 @@ use samovar_model::RequestId;
 pub(crate) struct Wasi02 {
     store: Store<Guest>,
     proxy: Proxy,
+    head: Arc<Head>,
     pub(super) identity: Identity,
+}
+
+/// Where the guest's call of `response-outparam.set` leaves the answer's head.
+#[derive(Default)]
+pub(crate) struct Head(Mutex<Option<Answer02>>);
+
+/// An answer, or the error that the guest answered with.
+type Answer02 = Result<Response<WasiBody>, ErrorCode>;
+
+impl Head {
+    /// The head, if it has been set and not been taken.
+    pub(crate) fn take(&self) -> Option<Answer02> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn set(&self, answer: Answer02) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+    }
 }
 
 /// How a call has ended, and the instance it ran in.
@@ -30,7 +49,7 @@ type Ended02 = (Box<Wasi02>, wasmtime::Result<()>);
 pub(crate) struct Call02 {
     /// Ends with the instance and how the guest ended.
     pub(crate) guest: Pin<Box<dyn Future<Output = Ended02> + Send>>,
-    pub(crate) head: oneshot::Receiver<Result<Response<WasiBody>, ErrorCode>>,
+    pub(crate) head: Arc<Head>,
 }
 
 impl Wasi02 {
@@ -38,7 +57,7 @@ impl Wasi02 {
         let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, id);
         let proxy = pre.instantiate_async(&mut store).await?;
         let identity = Identity::new(id, store.data().log.clone());
-        Ok(Self { store, proxy, identity })
+        Ok(Self { store, proxy, head: Arc::default(), identity })
     }
 
     pub(super) fn was_refused_memory(&self) -> bool {
@@ -57,12 +76,12 @@ impl Wasi02 {
         self.identity.used();
         self.identity.log.begin(id);
         self.store.set_epoch_deadline(1);
-        let (send, head) = oneshot::channel();
+        let (head, set) = (Arc::clone(&self.head), Arc::clone(&self.head));
         let guest = self.store.data_mut();
         guest.cpu.begin(true);
         let mut view = guest.http();
         let request = view.new_incoming_request(Scheme::Http, request)?;
-        let outparam = view.new_response_outparam(send)?;
+        let outparam = view.new_response_outparam_from_callback(move |answer| set.set(answer))?;
         let guest = Box::pin(async move {
             let handler = self.proxy.wasi_http_incoming_handler();
             let result = handler.call_handle(&mut self.store, request, outparam).await;

@@ -115,14 +115,6 @@ impl WasiHttpHooks for Hooks {
         Arc::clone(&self.outbound.forbidden_headers)
     }
 
-    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
-        4
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        256 << 10
-    }
-
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
