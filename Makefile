@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test guests examples wasm-target languages bench bench-quick
+.PHONY: demo test guests examples wasm-target languages bench bench-quick bench-docs bench-micro bench-build
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
@@ -33,11 +33,26 @@ languages:
 	scripts/languages
 
 # CPU time per request beside bare hyper, in one run, in under two minutes (after the build).
-bench-quick: guests
-	cd examples && $(CARGO) build --release --target wasm32-wasip2 -p hello
-	$(CARGO) build --profile dist -p samovar-cli -p samovar-benches
+bench-quick: bench-build
 	scripts/bench-quick
 
+# The comparison with other servers, into target/bench; BENCH_CASES, BENCH_SECONDS and BENCH_ROUNDS make it do less.
+# `make bench-docs` puts what it found into docs/benchmarks.md.
+bench: bench-build languages
+	scripts/bench-peers
+	scripts/bench
+
+bench-docs:
+	$(CARGO) run --profile dist -p samovar-benches --bin compare -- docs
+
 # The micro-benchmarks.
-bench: bench-quick
+bench-micro: bench-build
 	$(CARGO) bench -p samovar-benches
+
+# What both measure, in the profile that is shipped.
+bench-build: wasm-target
+	cd examples && $(CARGO) build --release --target wasm32-wasip2 -p hello
+	cd examples && $(CARGO) build --release --target wasm32-wasip2 -p hello --features wasip3 --target-dir target/wasip3
+	cd benches/guests && $(CARGO) build --release --target wasm32-wasip2
+	cd tests/guests && $(CARGO) build --release --target wasm32-wasip2 -p guests-wasi02 --bin echo
+	$(CARGO) build --profile dist -p samovar-cli -p samovar-benches

@@ -1,17 +1,77 @@
-//! A closed loop of HTTP/1.1 requests over kept-alive connections.
+//! Closed loops of requests: each connection sends the next one when the answer to the last is whole, and checks every answer.
+//!
+//! The generator runs on one thread, so that on a small machine it leaves the other cores to the server.
+
+mod http1;
+mod http2;
+mod paced;
+mod transfer;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use bytes::Bytes;
+
+pub use http1::{Answer, Client};
+pub use paced::{Paced, paced};
+pub use transfer::{Transferred, transfer};
+
+/// How much longer than asked for a run of load may take before it is given up.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// A request, and the answer that must come.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The path, the same at all servers.
+    pub path: &'static str,
+    /// The body and its content type; with one the method is POST, without one GET.
+    pub body: Option<(Bytes, &'static str)>,
+    /// The body of the answer; its status must be 200.
+    pub answer: Bytes,
+}
+
+impl Call {
+    /// `GET path`.
+    pub fn get(path: &'static str, answer: &'static str) -> Self {
+        Self { path, body: None, answer: Bytes::from_static(answer.as_bytes()) }
+    }
+
+    pub(crate) fn check(&self, status: u16, body: &[u8]) -> anyhow::Result<()> {
+        let shown = || String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+        anyhow::ensure!(status == 200, "{} answered with status {status}: {}", self.path, shown());
+        anyhow::ensure!(body == self.answer, "{} answered {:?}, which is not what it should", self.path, shown());
+        Ok(())
+    }
+}
+
+/// What is spoken to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, kept alive.
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge; one request at a time on each connection.
+    Http2,
+}
+
+/// How the load is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Connections, each with one request under way.
+    pub connections: usize,
+    /// For how long new requests are sent.
+    pub span: Duration,
+}
 
 /// What a run of load saw.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// Requests answered.
     pub requests: u64,
-    /// How long each took, sorted.
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// How long each request took, sorted.
     pub latencies: Vec<Duration>,
 }
 
@@ -21,69 +81,42 @@ impl Outcome {
         let last = self.latencies.len().saturating_sub(1);
         self.latencies.get((last as f64 * share) as usize).copied().unwrap_or_default()
     }
+
+    /// Requests a second.
+    pub fn rate(&self) -> f64 {
+        self.requests as f64 / self.elapsed.as_secs_f64()
+    }
 }
 
-/// Sends `GET path` with a `Host` header and no other over this many connections for this long; each answer must have status
-/// 200 and this body.
+/// Puts this load on the server at `address` (as `127.0.0.1:PORT`).
 ///
 /// # Errors
-/// On any other answer, and when a connection breaks.
-pub async fn run(address: &str, path: &str, body: &str, connections: usize, span: Duration) -> anyhow::Result<Outcome> {
-    let until = Instant::now() + span;
-    let tasks: Vec<_> = (0..connections)
-        .map(|_| tokio::spawn(connection(address.to_owned(), path.to_owned(), body.to_owned(), until)))
-        .collect();
-    let mut outcome = Outcome::default();
-    for task in tasks {
-        let latencies = task.await??;
-        outcome.requests += latencies.len() as u64;
-        outcome.latencies.extend(latencies);
-    }
-    outcome.latencies.sort_unstable();
-    Ok(outcome)
+/// When an answer is not the one that must come, a connection breaks, or the server does not answer for 15 s.
+pub fn run(address: &str, call: &Call, load: Load) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answered =
+        runtime.block_on(async { tokio::time::timeout(load.span + GRACE, drive(address, call, load)).await });
+    // Connections that are still open when the time is up are cut off.
+    runtime.shutdown_background();
+    answered.with_context(|| format!("{address}{} did not answer for {GRACE:?}", call.path))?
 }
 
-async fn connection(address: String, path: String, body: String, until: Instant) -> anyhow::Result<Vec<Duration>> {
-    let mut stream = TcpStream::connect(&address).await?;
-    stream.set_nodelay(true)?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
-    let mut buffer = vec![0; 16 << 10];
+async fn drive(address: &str, call: &Call, load: Load) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let until = started + load.span;
+    let mut connections = tokio::task::JoinSet::new();
+    for _ in 0..load.connections {
+        let (address, call) = (address.to_owned(), call.clone());
+        match load.protocol {
+            Protocol::Http1 => connections.spawn(async move { http1::repeat(&address, &call, until).await }),
+            Protocol::Http2 => connections.spawn(async move { http2::repeat(&address, &call, until).await }),
+        };
+    }
     let mut latencies = Vec::new();
-    while Instant::now() < until {
-        let started = Instant::now();
-        stream.write_all(request.as_bytes()).await?;
-        let mut filled = 0;
-        while !is_complete(&buffer[..filled], &body)? {
-            let read = stream.read(&mut buffer[filled..]).await?;
-            anyhow::ensure!(read > 0, "{address} closed a connection after {filled} bytes");
-            filled += read;
-        }
-        latencies.push(started.elapsed());
+    while let Some(connection) = connections.join_next().await {
+        latencies.extend(connection??);
     }
-    Ok(latencies)
-}
-
-/// Whether the whole answer is there. Its body may come with a length or in chunks.
-fn is_complete(bytes: &[u8], body: &str) -> anyhow::Result<bool> {
-    if bytes.len() < 12 {
-        return Ok(false);
-    }
-    let status = std::str::from_utf8(&bytes[9..12]).unwrap_or_default();
-    anyhow::ensure!(status == "200", "answered with status {status}");
-    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(false) };
-    let (head, rest) = (&bytes[..end], &bytes[end + 4..]);
-    let head = std::str::from_utf8(head).context("the head is not text")?;
-    if head.contains("transfer-encoding: chunked") {
-        if !rest.ends_with(b"0\r\n\r\n") {
-            return Ok(false);
-        }
-        let text = std::str::from_utf8(rest)?;
-        anyhow::ensure!(text.contains(body), "answered {text:?} instead of {body:?}");
-        return Ok(true);
-    }
-    if rest.len() < body.len() {
-        return Ok(false);
-    }
-    anyhow::ensure!(rest == body.as_bytes(), "answered {:?} instead of {body:?}", String::from_utf8_lossy(rest));
-    Ok(true)
+    anyhow::ensure!(!latencies.is_empty(), "no request was answered");
+    latencies.sort_unstable();
+    Ok(Outcome { requests: latencies.len() as u64, elapsed: started.elapsed(), latencies })
 }

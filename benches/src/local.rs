@@ -52,7 +52,10 @@ pub async fn gateway(dir: &Path, component: &Path, manifest: &str) -> anyhow::Re
     let host = Host::start(config, Arc::new(artifacts)).map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let compiled = host.compile(digest, &file).await?;
     let name: FunctionName = "hello".parse()?;
-    let function = Manifest::parse(manifest)?.function.remove(name.as_str()).context("the manifest has a table [function.hello]")?;
+    let function = Manifest::parse(manifest)?
+        .function
+        .remove(name.as_str())
+        .context("the manifest has a table [function.hello]")?;
     let revision = samovar_model::Revision {
         number: RevisionNumber(1),
         created: jiff::Timestamp::now(),

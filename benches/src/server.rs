@@ -1,61 +1,210 @@
-//! A server under test: a process of its own, whose CPU time the kernel counts.
+//! A server under test: processes of its own, whose CPU time and memory the kernel counts.
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+
+/// How long a server may take until it accepts: `wasmtime serve` compiles 13 MB before.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Lines of output that are kept, to be shown when something goes wrong.
+const KEPT_LINES: usize = 20;
+
+/// How a server is started.
+pub struct Launch {
+    /// What is run.
+    pub program: PathBuf,
+    /// With which arguments.
+    pub args: Vec<String>,
+    /// Finds the address (`127.0.0.1:PORT`) in the line of output that says it accepts.
+    pub ready: fn(&str) -> Option<String>,
+}
 
 /// A running server; ended when dropped.
 pub struct Server {
     child: Child,
     /// Where it listens, as `127.0.0.1:PORT`.
     pub address: String,
+    output: Output,
+    /// A directory that goes with it.
+    dir: Option<tempfile::TempDir>,
+}
+
+/// The last lines that a server wrote, on either stream.
+#[derive(Clone, Default)]
+struct Output(Arc<Mutex<VecDeque<String>>>);
+
+impl Output {
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == KEPT_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
 }
 
 impl Server {
-    /// Starts a program that prints a line with `PREFIX  http://ADDRESS` once it accepts.
+    /// Starts it, and waits until it accepts.
     ///
     /// # Errors
-    /// When it cannot be started, or ends or stays silent for 30 s.
-    pub async fn start(program: &Path, args: &[&str], prefix: &str) -> anyhow::Result<Self> {
-        let mut child = Command::new(program)
-            .args(args)
+    /// When it cannot be started, ends, or stays silent for a minute; with what it wrote.
+    pub fn start(launch: &Launch) -> anyhow::Result<Self> {
+        let program = launch.program.display();
+        let mut child = Command::new(&launch.program)
+            .args(&launch.args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
+            .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let stdout = child.stdout.take().context("standard output is piped")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let address = async {
-            while let Some(line) = lines.next_line().await? {
-                if let Some(url) = line.strip_prefix(prefix).and_then(|rest| rest.trim().strip_prefix("http://")) {
-                    return Ok(url.to_owned());
+            .with_context(|| format!("cannot start {program}"))?;
+        let output = Output::default();
+        let (found, address) = mpsc::channel();
+        let streams = [
+            child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+            child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+        ];
+        for stream in streams.into_iter().flatten() {
+            let (output, found, ready) = (output.clone(), found.clone(), launch.ready);
+            // Read to the end: a server must never wait for its own log.
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    if let Some(address) = ready(&line) {
+                        // Nobody listens any more once it was told.
+                        drop(found.send(address));
+                    }
+                    output.push(line);
                 }
-            }
-            anyhow::bail!("{} ended before it listened", program.display())
-        };
-        let address = tokio::time::timeout(Duration::from_secs(30), address).await??;
-        Ok(Self { child, address })
+            });
+        }
+        drop(found);
+        let mut server = Self { child, address: String::new(), output, dir: None };
+        match address.recv_timeout(START_LIMIT) {
+            Ok(address) => server.address = address,
+            Err(_) => anyhow::bail!("{program} did not say that it listens; it wrote:\n{}", server.output.text()),
+        }
+        Ok(server)
     }
 
-    /// The time that all of the process's threads have spent on a core, in nanoseconds.
+    /// Keeps a directory for as long as the server runs.
+    #[must_use]
+    pub fn with_dir(mut self, dir: tempfile::TempDir) -> Self {
+        self.dir = Some(dir);
+        self
+    }
+
+    /// The last lines that it wrote.
+    pub fn output(&self) -> String {
+        self.output.text()
+    }
+
+    /// The time that all threads of all its processes have spent on a core so far.
     ///
     /// # Errors
     /// When the process is gone.
-    pub fn cpu_nanos(&self) -> anyhow::Result<u64> {
-        let pid = self.child.id().context("the server has ended")?;
-        let mut total = 0;
-        for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-            // The first field is the time on a core, in nanoseconds (Documentation/scheduler/sched-stats.rst).
-            let stat = std::fs::read_to_string(task?.path().join("schedstat"))?;
-            let nanos: u64 = stat.split_whitespace().next().unwrap_or("0").parse()?;
-            total += nanos;
+    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let mut nanos = 0;
+        for pid in self.processes()? {
+            for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+                // A thread may end between being listed and being read.
+                let Ok(stat) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
+                // The first field is the time on a core, in nanoseconds (Documentation/scheduler/sched-stats.rst).
+                nanos += stat.split_whitespace().next().unwrap_or("0").parse::<u64>()?;
+            }
         }
-        Ok(total)
+        Ok(Duration::from_nanos(nanos))
     }
+
+    /// Forgets the memory peak so far.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn reset_peak_memory(&self) -> anyhow::Result<()> {
+        for pid in self.processes()? {
+            // 5 resets the peak resident set size (proc_pid_clear_refs(5)).
+            std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+        }
+        Ok(())
+    }
+
+    /// The most resident memory since it was reset, in bytes; of several processes the sum of their peaks.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// Resident memory now, in bytes.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn resident_memory(&self) -> anyhow::Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, key: &str) -> anyhow::Result<u64> {
+        let mut bytes = 0;
+        for pid in self.processes()? {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            let kib = line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {key}"))?;
+            bytes += kib.parse::<u64>()? << 10;
+        }
+        Ok(bytes)
+    }
+
+    /// The process and all that descend from it.
+    fn processes(&self) -> anyhow::Result<Vec<u32>> {
+        let mut found = vec![self.child.id()];
+        let mut next = 0;
+        while let Some(pid) = found.get(next).copied() {
+            for task in std::fs::read_dir(format!("/proc/{pid}/task")).with_context(|| self.output.text())? {
+                let Ok(children) = std::fs::read_to_string(task?.path().join("children")) else { continue };
+                found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+            }
+            next += 1;
+        }
+        Ok(found)
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end within 10 s.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = pid.context("a process has a number")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let limit = Instant::now() + Duration::from_secs(10);
+        while self.child.try_wait()?.is_none() {
+            anyhow::ensure!(Instant::now() < limit, "a server did not stop within 10 s");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; and what its end was is of no interest.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The address in a line that begins with this prefix and has `http://ADDRESS` after it.
+pub fn address_after(prefix: &str, line: &str) -> Option<String> {
+    let url = line.strip_prefix(prefix)?.trim();
+    Some(url.strip_prefix("http://")?.trim_end_matches('/').to_owned())
 }

@@ -1,0 +1,128 @@
+//! The servers that are compared: where each is found, how it is started with what is called there.
+//!
+//! A peer that is not installed is reported as absent. `scripts/bench-peers` installs what it can.
+
+mod hyper;
+mod node;
+mod samovar;
+mod wasmtime;
+mod workerd;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+pub use hyper::hyper;
+pub use node::node;
+pub use samovar::{Function, Node, samovar};
+pub use wasmtime::{Reuse, wasmtime};
+pub use workerd::workerd;
+
+use crate::load::Protocol;
+
+/// What was found on this machine.
+pub struct Found {
+    /// Where `samovar`, `bare_hyper` and the rest of our own are.
+    pub bin: PathBuf,
+    wasmtime: Option<PathBuf>,
+    workerd: Option<PathBuf>,
+    node: Option<PathBuf>,
+}
+
+/// A server in the report.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Peer {
+    /// What it is called in the tables.
+    pub name: String,
+    /// What it says of its version; `None` when it is absent.
+    pub version: Option<String>,
+    /// How it was set up, or how to install it.
+    pub note: String,
+}
+
+impl Found {
+    /// Looks for all of them.
+    ///
+    /// # Errors
+    /// When our own programs have not been built.
+    pub fn look() -> anyhow::Result<Self> {
+        let bin = match std::env::var_os("BENCH_BIN") {
+            Some(dir) => PathBuf::from(dir),
+            None => std::env::current_exe()?.parent().context("an executable is in a directory")?.to_owned(),
+        };
+        for program in ["samovar", "yardstick"] {
+            let built = bin.join(program).is_file();
+            anyhow::ensure!(built, "{} is not built; `make bench` builds it", bin.join(program).display());
+        }
+        let wasmtime = Some(PathBuf::from("target/tools/bin/wasmtime")).filter(|program| program.is_file());
+        Ok(Self { bin, wasmtime, workerd: workerd::find(), node: node::find() })
+    }
+
+    /// All of them, for the report.
+    pub fn peers(&self) -> Vec<Peer> {
+        let install = "absent; scripts/bench-peers installs it";
+        let peer = |name: &str, program: Option<&Path>, note: &str, absent: &str| {
+            let version = program.and_then(version);
+            let note = if version.is_some() { note } else { absent };
+            Peer { name: name.to_owned(), version, note: note.to_owned() }
+        };
+        let own = self.bin.join("samovar");
+        let profile = self.bin.file_name().unwrap_or_default().to_string_lossy();
+        let profile = match &*profile {
+            "dist" => "profile `dist`: fat LTO, one codegen unit".to_owned(),
+            other => format!("profile `{other}`: **not what is shipped**"),
+        };
+        vec![
+            peer("Samovar", Some(&own), &profile, "not built"),
+            Peer {
+                name: "bare hyper".to_owned(),
+                version: Some(format!("hyper {}", hyper::version())),
+                note: "the yardstick: no sandbox, no routing; the same profile as Samovar".to_owned(),
+            },
+            peer("wasmtime serve", self.wasmtime.as_deref(), "as `cargo install` builds it (no LTO)", install),
+            peer("workerd", self.workerd.as_deref(), "from npm; a module worker, no bindings", install),
+            peer(
+                "Node.js",
+                self.node.as_deref(),
+                "its own `http` and `http2` servers, one process",
+                "absent: no `node` in PATH",
+            ),
+        ]
+    }
+
+    /// Whether `wasmtime serve` can be measured.
+    pub fn has_wasmtime(&self) -> bool {
+        self.wasmtime.is_some()
+    }
+
+    /// Whether workerd can be measured.
+    pub fn has_workerd(&self) -> bool {
+        self.workerd.is_some()
+    }
+
+    /// Whether Node's server can be measured.
+    pub fn has_node(&self) -> bool {
+        self.node.is_some()
+    }
+}
+
+/// What a program says to `--version`.
+fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+/// How the yardstick and Node name a protocol.
+fn flag(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http1 => "http1",
+        Protocol::Http2 => "http2",
+    }
+}
+
+fn path_text(path: &Path) -> anyhow::Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is not text", path.display()))
+}

@@ -1,0 +1,34 @@
+//! hyper alone: the yardstick.
+
+use super::{Found, flag};
+use crate::load::Protocol;
+use crate::server::{Launch, Server, address_after};
+
+/// The workspace's lock file, where its version is.
+const LOCK: &str = include_str!("../../../Cargo.lock");
+
+/// hyper's version.
+pub(super) fn version() -> &'static str {
+    let (_, entry) = LOCK.split_once("name = \"hyper\"\nversion = \"").unwrap_or_default();
+    entry.split('"').next().unwrap_or_default()
+}
+
+/// Starts it for one protocol.
+///
+/// # Errors
+/// When it does not start.
+pub fn hyper(found: &Found, protocol: Protocol) -> anyhow::Result<Server> {
+    Server::start(&Launch {
+        program: found.bin.join("yardstick"),
+        args: vec![flag(protocol).to_owned()],
+        ready: |line| address_after("listening", line),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_found_in_the_lock_file() {
+        assert!(super::version().starts_with("1."));
+    }
+}

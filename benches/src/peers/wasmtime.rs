@@ -1,0 +1,36 @@
+//! `wasmtime serve`: one component, HTTP/1.1 only.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::{Found, path_text};
+use crate::server::{Launch, Server, address_after};
+
+/// How long it uses an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// As it does without being told: one request with WASI 0.2, 128 with WASI 0.3.
+    Default,
+    /// For as long as it can.
+    Unlimited,
+}
+
+/// Starts it with a component.
+///
+/// # Errors
+/// When it is absent or does not start.
+pub fn wasmtime(found: &Found, component: &Path, reuse: Reuse) -> anyhow::Result<Server> {
+    let mut args = vec!["serve".to_owned(), "--addr=127.0.0.1:0".to_owned()];
+    if reuse == Reuse::Unlimited {
+        args.push(format!("--max-instance-reuse-count={}", u32::MAX));
+    }
+    // What the components of JavaScript and Python import beyond wasi:http; it costs nothing where it is not imported.
+    args.push("-Scli".to_owned());
+    args.push(path_text(component)?);
+    Server::start(&Launch {
+        program: found.wasmtime.clone().context("there is no wasmtime")?,
+        args,
+        ready: |line| address_after("Serving HTTP on", line),
+    })
+}
