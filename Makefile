@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test guests examples wasm-target languages bench bench-quick bench-docs bench-micro bench-build
+.PHONY: demo test guests examples wasm-target languages instructions bench bench-quick bench-docs bench-micro bench-build
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
@@ -31,6 +31,13 @@ examples: wasm-target
 # The examples in JavaScript and Python, with their own tools.
 languages:
 	scripts/languages
+
+# Instructions of one warm call, against the ceilings in benches/instructions.txt.
+instructions: wasm-target
+	cd examples && $(CARGO) build --release --target wasm32-wasip2 -p hello
+	cd benches/guests && $(CARGO) build --release --target wasm32-wasip2
+	$(CARGO) build --release -p samovar-cli -p samovar-benches --bin samovar --bin warm_dispatch
+	scripts/instructions
 
 # CPU time per request beside bare hyper, in one run, in under two minutes (after the build).
 bench-quick: bench-build

@@ -3,9 +3,11 @@
 //!
 //! ```text
 //! warm_dispatch REQUESTS                          hyper alone
-//! warm_dispatch REQUESTS COMPONENT [MANIFEST]     through Samovar; MANIFEST has a table [function.hello]
+//! warm_dispatch REQUESTS COMPONENT DATA_DIR [MANIFEST]
+//!     through Samovar; MANIFEST has a table [function.hello]; compiled code is kept in DATA_DIR
 //! ```
-//! What one request costs is the difference between two runs, divided by the difference in requests.
+//! What one request costs is the difference between two runs, divided by the difference in requests. A run before them, with
+//! the same DATA_DIR, compiles the component.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,9 +28,9 @@ async fn main() -> anyhow::Result<()> {
     match args.next() {
         None => hyper_alone::serve(conversation).await,
         Some(component) => {
+            let data = args.next().context("where may data be kept?")?;
             let manifest = args.next().unwrap_or_else(|| "[function.hello]".to_owned());
-            let data = tempfile::tempdir()?;
-            let gateway = local::gateway(data.path(), Path::new(&component), &manifest).await?;
+            let gateway = local::gateway(Path::new(&data), Path::new(&component), &manifest).await?;
             let peer = SocketAddr::from(([127, 0, 0, 1], 1));
             gateway.serve_stream(conversation, peer, CancellationToken::new()).await;
         }
