@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use samovar_model::LogStream;
 use tokio::io::AsyncWrite;
+use wasmtime::format_err;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
@@ -16,6 +17,12 @@ use samovar_model::RequestId;
 
 /// The longest line; what is longer is broken.
 const MAX_LINE_BYTES: usize = 8 << 10;
+
+/// The longest text of a crash, most of which is the guest's own words; what is longer is cut.
+const MAX_CRASH_BYTES: usize = 32 << 10;
+
+/// What a guest may hand over in one call, during which nobody else gets the thread.
+const MAX_WRITE_BYTES: usize = 64 << 10;
 
 /// Where an instance's output goes. Shared by its two streams and by whoever starts an invocation in it.
 pub(crate) struct InstanceLog {
@@ -27,8 +34,22 @@ pub(crate) struct InstanceLog {
 #[derive(Default)]
 struct State {
     running: Running,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
+    stdout: Line,
+    stderr: Line,
+}
+
+/// A line that has been begun.
+#[derive(Default)]
+struct Line {
+    begun: Vec<u8>,
+    /// Whether its beginning was dropped, and so its end is to be, too.
+    is_dropped: bool,
+}
+
+impl Line {
+    fn is_open(&self) -> bool {
+        self.is_dropped || !self.begun.is_empty()
+    }
 }
 
 /// What runs in the instance.
@@ -60,9 +81,10 @@ impl InstanceLog {
     /// Says that an invocation has ended: a line that was begun is written as it is.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
-        if !state.stdout.is_empty() || !state.stderr.is_empty() {
+        if state.stdout.is_open() || state.stderr.is_open() {
             self.flush(&mut state);
         }
+        self.sink.tell_dropped(self.instance);
         state.running = match std::mem::take(&mut state.running) {
             // Which of them is left is not kept: its further lines have no request.
             Running::Several(count) if count > 1 => Running::Several(count - 1),
@@ -70,10 +92,15 @@ impl InstanceLog {
         };
     }
 
-    /// Logs a crash.
+    /// Logs a crash: of this request, or else of the one that runs in the instance if it is only one.
     pub(crate) fn crash(&self, request: Option<&RequestId>, text: &str) {
-        self.flush(&mut self.lock());
-        self.sink.write(self.instance, request, LogStream::Crash, text.to_owned());
+        let mut state = self.lock();
+        self.flush(&mut state);
+        let running = match &state.running {
+            Running::One(request) => Some(request),
+            Running::Nothing | Running::Several(_) => None,
+        };
+        self.sink.crash(self.instance, request.or(running), cut(text, MAX_CRASH_BYTES));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -81,13 +108,14 @@ impl InstanceLog {
     }
 
     fn flush(&self, state: &mut State) {
-        for (stream, buffer) in [
+        for (stream, line) in [
             (LogStream::Stdout, std::mem::take(&mut state.stdout)),
             (LogStream::Stderr, std::mem::take(&mut state.stderr)),
         ] {
-            if !buffer.is_empty() {
-                self.line(&state.running, stream, &buffer);
+            if !line.begun.is_empty() {
+                self.line(&state.running, stream, &line.begun);
             }
+            self.sink.drop_lines(usize::from(line.is_dropped));
         }
     }
 
@@ -101,28 +129,61 @@ impl InstanceLog {
     }
 
     fn write(&self, stream: LogStream, mut bytes: &[u8]) {
+        let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let is_admitted = self.sink.admits(ends, bytes.len());
         let mut state = self.lock();
         let state = &mut *state;
-        let buffer = if stream == LogStream::Stdout { &mut state.stdout } else { &mut state.stderr };
+        let line = if stream == LogStream::Stdout { &mut state.stdout } else { &mut state.stderr };
+        if !is_admitted {
+            // A line whose end is not here yet is counted when that comes.
+            self.sink.drop_lines(ends);
+            line.is_dropped = bytes.last() != Some(&b'\n');
+            line.begun = Vec::new();
+            return;
+        }
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            buffer.extend_from_slice(&bytes[..end]);
-            self.line(&state.running, stream, buffer);
-            buffer.clear();
+            self.extend(&state.running, stream, line, &bytes[..end]);
+            if std::mem::take(&mut line.is_dropped) {
+                self.sink.drop_lines(1);
+            } else {
+                self.line(&state.running, stream, &line.begun);
+            }
+            line.begun.clear();
             bytes = &bytes[end + 1..];
         }
-        buffer.extend_from_slice(bytes);
-        while buffer.len() > MAX_LINE_BYTES {
-            let rest = buffer.split_off(MAX_LINE_BYTES);
-            self.line(&state.running, stream, buffer);
-            *buffer = rest;
+        self.extend(&state.running, stream, line, bytes);
+    }
+
+    /// Adds to a line, which is broken where it gets too long.
+    fn extend(&self, running: &Running, stream: LogStream, line: &mut Line, bytes: &[u8]) {
+        if line.is_dropped {
+            return;
+        }
+        for piece in bytes.chunks(MAX_LINE_BYTES) {
+            line.begun.extend_from_slice(piece);
+            if line.begun.len() > MAX_LINE_BYTES {
+                let rest = line.begun.split_off(MAX_LINE_BYTES);
+                self.line(running, stream, &line.begun);
+                line.begun = rest;
+            }
         }
     }
+}
+
+/// The text, or its beginning and how much more there was.
+fn cut(text: &str, max_bytes: usize) -> String {
+    if text.len() <= max_bytes {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(max_bytes);
+    format!("{}… and {} bytes more", &text[..end], text.len() - end)
 }
 
 impl Drop for InstanceLog {
     /// An instance that is stopped leaves the line that it had begun.
     fn drop(&mut self) {
         self.flush(&mut self.lock());
+        self.sink.tell_dropped(self.instance);
     }
 }
 
@@ -159,8 +220,9 @@ impl StdoutStream for GuestOutput {
 
 impl AsyncWrite for GuestOutput {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.log.write(self.stream, bytes);
-        Poll::Ready(Ok(bytes.len()))
+        let taken = &bytes[..bytes.len().min(MAX_WRITE_BYTES)];
+        self.log.write(self.stream, taken);
+        Poll::Ready(Ok(taken.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -179,6 +241,10 @@ impl Pollable for GuestOutput {
 
 impl OutputStream for GuestOutput {
     fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        if bytes.len() > MAX_WRITE_BYTES {
+            let (given, most) = (bytes.len(), MAX_WRITE_BYTES);
+            return Err(StreamError::Trap(format_err!("wrote {given} bytes at once where {most} were allowed")));
+        }
         self.log.write(self.stream, &bytes);
         Ok(())
     }
@@ -188,6 +254,6 @@ impl OutputStream for GuestOutput {
     }
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
-        Ok(64 << 10)
+        Ok(MAX_WRITE_BYTES)
     }
 }

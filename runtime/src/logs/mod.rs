@@ -1,20 +1,23 @@
 //! Functions' logs: bounded, on disk, readable while they are written.
 //!
-//! One thread owns the files ([`writer`]). Guests send lines to it and never wait: a function that writes faster than the disk
-//! loses lines, and the log says how many.
+//! One thread owns the files ([`writer`]). Guests send lines to it and never wait: a function that writes more than its share
+//! ([`rate`]), or faster than the disk, loses lines, and the log says how many.
 
 mod file;
+mod rate;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use samovar_model::{FunctionName, LogLine, LogStream, RevisionNumber};
 use tokio::sync::{mpsc, oneshot};
 
+use rate::Rate;
 use samovar_model::RequestId;
 use writer::{Message, Writer};
 
@@ -23,6 +26,9 @@ const QUEUE_LINES: usize = 16 << 10;
 
 /// Bytes of one revision's lines that may wait for the disk, so that one that floods loses its own lines, not others'.
 const QUEUE_BYTES: usize = 1 << 20;
+
+/// What a line takes besides its text, in memory and on disk: an empty line is not free.
+const LINE_BYTES: usize = 256;
 
 /// The logs of all functions on a host. Cheap to clone.
 #[derive(Clone)]
@@ -50,26 +56,14 @@ impl LogStore {
 
     /// Where a revision's instances write.
     pub fn sink(&self, function: &FunctionName, revision: RevisionNumber) -> LogSink {
-        LogSink(Arc::new(Sink {
-            function: function.clone(),
-            revision: revision.0,
-            queue: self.queue.clone(),
-            queued_bytes: Arc::default(),
-            dropped: AtomicU64::new(0),
-        }))
+        LogSink::new(function.clone(), revision.0, self.queue.clone())
     }
 
     /// Where lines go that nobody will read: those of an instance that is only tried out.
     pub(crate) fn discard(&self) -> LogSink {
         let (queue, _) = sync_channel(1);
         let function = "discarded".parse().expect("a valid name");
-        LogSink(Arc::new(Sink {
-            function,
-            revision: 0,
-            queue,
-            queued_bytes: Arc::default(),
-            dropped: AtomicU64::new(0),
-        }))
+        LogSink::new(function, 0, queue)
     }
 
     /// Reads a function's log from `since` on; with `follow`, no line is missed or repeated between past and future. A reader
@@ -104,27 +98,71 @@ struct Sink {
     revision: u64,
     queue: SyncSender<Message>,
     queued_bytes: Arc<AtomicUsize>,
+    rate: Mutex<Rate>,
+    /// Crashes have a share of their own: a flood must not hide its reason.
+    crash_rate: Mutex<Rate>,
     dropped: AtomicU64,
 }
 
 impl LogSink {
+    fn new(function: FunctionName, revision: u64, queue: SyncSender<Message>) -> Self {
+        let rate = || Mutex::new(Rate::new(Instant::now()));
+        Self(Arc::new(Sink {
+            function,
+            revision,
+            queue,
+            queued_bytes: Arc::default(),
+            rate: rate(),
+            crash_rate: rate(),
+            dropped: AtomicU64::new(0),
+        }))
+    }
+
+    /// Whether this much of the guest's output may be logged now, which then counts. What may not is to be given to
+    /// [`LogSink::drop_lines`].
+    pub(crate) fn admits(&self, lines: usize, bytes: usize) -> bool {
+        admits(&self.0.rate, bytes.saturating_add(lines.saturating_mul(LINE_BYTES)))
+    }
+
+    /// Counts lines that are not logged.
+    pub(crate) fn drop_lines(&self, lines: usize) {
+        self.0.dropped.fetch_add(lines as u64, Ordering::Relaxed);
+    }
+
     /// Logs a line, unless too much waits already.
     pub fn write(&self, instance: u64, request: Option<&RequestId>, stream: LogStream, text: String) {
-        let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            let notice = format!("{dropped} lines dropped: written faster than the log takes them");
-            if !self.send(instance, None, LogStream::Stderr, notice) {
-                self.0.dropped.fetch_add(dropped, Ordering::Relaxed);
-            }
-        }
+        self.tell_dropped(instance);
         if !self.send(instance, request, stream, text) {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            self.drop_lines(1);
+        }
+    }
+
+    /// Logs a crash, unless there are too many.
+    pub(crate) fn crash(&self, instance: u64, request: Option<&RequestId>, text: String) {
+        if admits(&self.0.crash_rate, text.len() + LINE_BYTES) {
+            self.write(instance, request, LogStream::Crash, text);
+        } else {
+            self.drop_lines(1);
+        }
+    }
+
+    /// Says in the log how many lines are missing, if any are.
+    pub(crate) fn tell_dropped(&self, instance: u64) {
+        if self.0.dropped.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
+        let notice = format!("{dropped} lines dropped: written faster than the log takes them");
+        if dropped > 0 && !self.send(instance, None, LogStream::Stderr, notice) {
+            self.0.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
     }
 
     fn send(&self, instance: u64, request: Option<&RequestId>, stream: LogStream, text: String) -> bool {
-        let bytes = text.len() + 64;
-        if self.0.queued_bytes.fetch_add(bytes, Ordering::Relaxed) > QUEUE_BYTES {
+        let bytes = text.len() + LINE_BYTES;
+        // A crash must be found in the log even where the guest flooded it before.
+        let room = if stream == LogStream::Crash { 2 * QUEUE_BYTES } else { QUEUE_BYTES };
+        if self.0.queued_bytes.fetch_add(bytes, Ordering::Relaxed) > room {
             self.0.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             return false;
         }
@@ -139,6 +177,10 @@ impl LogSink {
         let queued = Queued { bytes, total: Arc::clone(&self.0.queued_bytes) };
         self.0.queue.try_send(Message::Line { function: self.0.function.clone(), line, queued }).is_ok()
     }
+}
+
+fn admits(rate: &Mutex<Rate>, bytes: usize) -> bool {
+    rate.lock().unwrap_or_else(PoisonError::into_inner).admits(bytes, Instant::now())
 }
 
 /// A line's share of what waits; given back when dropped.
