@@ -68,6 +68,10 @@ fn pool(max_instances: u32) -> PoolingAllocationConfig {
     pool.max_core_instance_size(4 << 20);
     pool.max_component_instance_size(4 << 20);
     pool.max_tables_per_module(8);
+    // No single component may take the place of many: the largest in use, Python's, has some dozens of modules.
+    pool.max_core_instances_per_component(200);
+    pool.max_memories_per_component(20);
+    pool.max_tables_per_component(50);
     pool.table_elements(100_000);
     pool.async_stack_keep_resident(16 << 10);
     if swap_is_off() {

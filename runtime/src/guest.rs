@@ -14,8 +14,25 @@ use crate::interfaces::outbound::{Hooks, Outbound};
 use crate::interfaces::stdio::{GuestOutput, InstanceLog};
 use crate::logs::LogSink;
 
-/// The most host resources (streams, requests, pollables) that one instance may hold at once.
-const MAX_RESOURCES: usize = 10_000;
+// What an instance may make the host keep for it: memory that `limits.memory` does not count. Together they hold one
+// instance to tens of MiB, whatever it does in one invocation.
+
+/// The most host resources (streams, requests, pollables) that an instance may hold at once, and more for each request that
+/// it may take at once beside the first.
+const MAX_RESOURCES: usize = 500;
+const MAX_RESOURCES_PER_REQUEST: usize = 100;
+
+/// The most handles of the component model, of which each resource needs one; streams, futures and tasks of WASI 0.3, too.
+const MAX_HANDLES: usize = 5_000;
+
+/// What one call of the host may hand over, in the host's own form of it. The largest that is of use is a piece of a body.
+const MAX_CALL_BYTES: usize = 96 << 10;
+
+/// Names and values of one set of headers, with 32 to 40 bytes for each as in wasmtime's count.
+const MAX_FIELDS_BYTES: usize = 32 << 10;
+
+/// Random bytes that one call may ask for: they are made while nobody else gets the thread, in about a millisecond for one MiB.
+const MAX_RANDOM_BYTES: u64 = 4 << 20;
 
 /// The data of an instance's store.
 pub(crate) struct Guest {
@@ -24,7 +41,7 @@ pub(crate) struct Guest {
     http: WasiHttpCtx,
     hooks: Hooks,
     pub(crate) memory: MemoryMeter,
-    pub(crate) cpu: CpuMeter,
+    cpu: CpuMeter,
     pub(crate) log: Arc<InstanceLog>,
 }
 
@@ -41,26 +58,40 @@ impl Guest {
         let mut wasi = WasiCtx::builder();
         wasi.stdout(GuestOutput::new(Arc::clone(&log), LogStream::Stdout));
         wasi.stderr(GuestOutput::new(Arc::clone(&log), LogStream::Stderr));
+        wasi.max_random_size(MAX_RANDOM_BYTES);
         wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
         for (name, value) in &settings.env {
             wasi.env(name, value);
         }
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_RESOURCES);
+        let more_requests = settings.scale.concurrency.saturating_sub(1) as usize;
+        table.set_max_capacity(MAX_RESOURCES + more_requests * MAX_RESOURCES_PER_REQUEST);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_FIELDS_BYTES);
         let guest = Self {
             table,
             wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
-            hooks: Hooks { outbound: Arc::clone(outbound), instance },
+            http,
+            hooks: Hooks::new(Arc::clone(outbound), instance),
             memory: MemoryMeter::new(settings.limits.memory.as_bytes()),
             cpu: CpuMeter::new(settings.limits.cpu.as_duration()),
             log,
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(MAX_CALL_BYTES);
+        store.set_max_component_handles(MAX_HANDLES);
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().cpu.tick()));
         store.set_epoch_deadline(1);
         store
+    }
+
+    /// Says that an invocation begins; `alone` when no other runs in the instance.
+    pub(crate) fn begin(&mut self, alone: bool) {
+        self.cpu.begin(alone);
+        if alone {
+            self.hooks.begin();
+        }
     }
 }
 
@@ -95,7 +126,7 @@ impl CpuMeter {
     }
 
     /// Gives the budget of one invocation; `alone` when no other runs in the instance.
-    pub(crate) fn begin(&mut self, alone: bool) {
+    fn begin(&mut self, alone: bool) {
         if alone {
             self.used = 0;
             self.budget = self.per_invocation;

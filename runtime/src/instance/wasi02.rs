@@ -78,7 +78,7 @@ impl Wasi02 {
         self.store.set_epoch_deadline(1);
         let (head, set) = (Arc::clone(&self.head), Arc::clone(&self.head));
         let guest = self.store.data_mut();
-        guest.cpu.begin(true);
+        guest.begin(true);
         let mut view = guest.http();
         let request = view.new_incoming_request(Scheme::Http, request)?;
         let outparam = view.new_response_outparam_from_callback(move |answer| set.set(answer))?;

@@ -182,7 +182,7 @@ async fn call(accessor: &Accessor<Guest>, proxy: &Proxy, job: Job, alone: bool) 
     let prepared = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
         store.set_epoch_deadline(1);
-        store.data_mut().cpu.begin(alone);
+        store.data_mut().begin(alone);
         Prepared::new(store, proxy, job.request, Guest::http, job.reply)
     });
     // Whatever goes wrong reaches the caller through `reply`; a trap also ends the whole instance.

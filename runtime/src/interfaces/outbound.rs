@@ -77,7 +77,11 @@ impl Outbound {
              [function.{}] allow_outbound = [\"{destination}\"]",
             self.function
         );
-        self.log.write(instance, None, LogStream::Stderr, text);
+        if self.log.admits(1, text.len()) {
+            self.log.write(instance, None, LogStream::Stderr, text);
+        } else {
+            self.log.drop_lines(1);
+        }
     }
 }
 
@@ -100,8 +104,24 @@ fn is_forbidden(name: &HeaderName) -> bool {
 
 /// wasmtime's way to ask, per instance.
 pub(crate) struct Hooks {
-    pub(crate) outbound: Arc<Outbound>,
-    pub(crate) instance: u64,
+    outbound: Arc<Outbound>,
+    instance: u64,
+    /// Bodies that the guest has begun to write in the present invocation.
+    bodies: u32,
+}
+
+/// Bodies of one invocation that get large pieces; one that opens very many would make the host keep as many times as much.
+const LARGE_BODIES: u32 = 8;
+
+impl Hooks {
+    pub(crate) fn new(outbound: Arc<Outbound>, instance: u64) -> Self {
+        Self { outbound, instance, bodies: 0 }
+    }
+
+    /// Says that an invocation begins that has the instance for itself.
+    pub(crate) fn begin(&mut self) {
+        self.bodies = 0;
+    }
 }
 
 type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
@@ -113,6 +133,11 @@ impl WasiHttpHooks for Hooks {
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::clone(&self.outbound.forbidden_headers)
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        self.bodies = self.bodies.saturating_add(1);
+        if self.bodies <= LARGE_BODIES { 64 << 10 } else { 8 << 10 }
     }
 
     fn send_request(

@@ -23,15 +23,12 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::p2::{DynOutputStream, OutputStream, Pollable, StreamError};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::types::{HostOutgoingRequest, HostOutgoingResponse};
-use wasmtime_wasi_http::{Error, FieldMap, WasiBody, WasiHttpView};
+use wasmtime_wasi_http::{Error, FieldMap, WasiBody, WasiHttpCtxView, WasiHttpView};
 
 use crate::guest::Guest;
 
 /// Chunks that the guest may be ahead of the reader.
 const MAX_CHUNKS: usize = 4;
-
-/// The most that the guest may write at once.
-const MAX_CHUNK_BYTES: usize = 256 << 10;
 
 /// A body as its writer and its reader see it.
 #[derive(Default)]
@@ -82,6 +79,8 @@ struct OutgoingBody {
     /// How long the guest's own header says that it is.
     declared: Option<u64>,
     of: Message,
+    /// The most that the guest may write at once.
+    chunk_bytes: usize,
     stream_taken: bool,
 }
 
@@ -102,14 +101,14 @@ impl Message {
 
 impl OutgoingBody {
     /// A body and its reader; none when the headers declare a length that is no number.
-    fn new(of: Message, headers: &FieldMap) -> Option<(Self, WasiBody)> {
+    fn new(of: Message, headers: &FieldMap, chunk_bytes: usize) -> Option<(Self, WasiBody)> {
         let declared = match headers.get(header::CONTENT_LENGTH) {
             Some(length) => Some(length.to_str().ok()?.parse().ok()?),
             None => None,
         };
         let pipe = Arc::<Pipe>::default();
         let reader = Reader(Arc::clone(&pipe)).boxed_unsync();
-        Some((Self { pipe, declared, of, stream_taken: false }, reader))
+        Some((Self { pipe, declared, of, chunk_bytes, stream_taken: false }, reader))
     }
 
     /// The stream to write to; none the second time.
@@ -118,7 +117,8 @@ impl OutgoingBody {
             return None;
         }
         self.pipe.lock().has_stream = true;
-        Some(Box::new(Writer { pipe: Arc::clone(&self.pipe), declared: self.declared, of: self.of }))
+        let pipe = Arc::clone(&self.pipe);
+        Some(Box::new(Writer { pipe, declared: self.declared, of: self.of, chunk_bytes: self.chunk_bytes }))
     }
 
     /// Says that the body is complete.
@@ -156,6 +156,7 @@ struct Writer {
     pipe: Arc<Pipe>,
     declared: Option<u64>,
     of: Message,
+    chunk_bytes: usize,
 }
 
 impl Drop for Writer {
@@ -171,7 +172,7 @@ impl OutputStream for Writer {
         if state.reader_gone {
             return Err(StreamError::Closed);
         }
-        if bytes.len() > MAX_CHUNK_BYTES || state.chunks.len() >= MAX_CHUNKS {
+        if bytes.len() > self.chunk_bytes || state.chunks.len() >= MAX_CHUNKS {
             return Err(StreamError::Trap(wasmtime::format_err!("wrote more than there was room for")));
         }
         let written = state.written + bytes.len() as u64;
@@ -202,7 +203,7 @@ impl OutputStream for Writer {
         match state.chunks.len() {
             _ if state.reader_gone => Err(StreamError::Closed),
             MAX_CHUNKS.. => Ok(0),
-            _ => Ok(MAX_CHUNK_BYTES),
+            _ => Ok(self.chunk_bytes),
         }
     }
 
@@ -298,10 +299,10 @@ type Context02<'a> = StoreContextMut<'a, Guest>;
 type NewBody = (Result<Resource<OutgoingBody>, ()>,);
 
 fn response_body(mut store: Context02<'_>, (id,): (Resource<HostOutgoingResponse>,)) -> wasmtime::Result<NewBody> {
-    let table = store.data_mut().http().table;
+    let WasiHttpCtxView { table, hooks, .. } = store.data_mut().http();
     let response = table.get_mut(&id)?;
     let made = match response.body {
-        None => OutgoingBody::new(Message::Response, &response.headers),
+        None => OutgoingBody::new(Message::Response, &response.headers, hooks.p2_outgoing_body_chunk_size()),
         Some(_) => None,
     };
     let Some((body, reader)) = made else { return Ok((Err(()),)) };
@@ -310,10 +311,10 @@ fn response_body(mut store: Context02<'_>, (id,): (Resource<HostOutgoingResponse
 }
 
 fn request_body(mut store: Context02<'_>, (id,): (Resource<HostOutgoingRequest>,)) -> wasmtime::Result<NewBody> {
-    let table = store.data_mut().http().table;
+    let WasiHttpCtxView { table, hooks, .. } = store.data_mut().http();
     let request = table.get_mut(&id)?;
     let made = match request.body {
-        None => OutgoingBody::new(Message::Request, &request.headers),
+        None => OutgoingBody::new(Message::Request, &request.headers, hooks.p2_outgoing_body_chunk_size()),
         Some(_) => None,
     };
     let Some((body, reader)) = made else { return Ok((Err(()),)) };
