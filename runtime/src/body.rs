@@ -2,17 +2,23 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use samovar_model::Fault;
+use tokio::task::AbortHandle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::invocation::Invocation;
+
+/// How soon a deadline is looked at again that could not be seen to at once.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A request's body that fails once more has come than the function accepts.
 pub(crate) struct LimitedBody<B> {
@@ -68,7 +74,7 @@ enum Kind {
     /// All there is.
     Whole(Bytes),
     /// The rest is still being written.
-    Streaming(Box<Streaming>),
+    Streaming(Watched),
 }
 
 pub(crate) struct Streaming {
@@ -118,7 +124,7 @@ impl Streaming {
             }
         }
         self.ahead.extend(only.map(Frame::data));
-        Ok(ResponseBody(Kind::Streaming(Box::new(self))))
+        Ok(ResponseBody(Kind::Streaming(Watched::new(self))))
     }
 
     /// The next frame, or the fault that ends the answer.
@@ -171,15 +177,63 @@ impl Streaming {
         self.invocation.record.failed(fault)
     }
 
+    /// Ends at the deadline although nobody reads on: whoever reads again is told.
+    fn expire(&mut self) {
+        if !self.ended && self.fault.is_none() {
+            let fault = self.invocation.overdue();
+            self.fault = Some(self.invocation.record.failed(fault));
+            self.body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+        }
+    }
+
     /// Whether the caller has all of the answer.
     fn is_complete(&self) -> bool {
         self.ended || (self.left_bytes == Some(0) && self.ahead.is_empty())
     }
 }
 
+/// A stream with a watch over its deadline: a caller that does not read on does not poll it either, and would hold its
+/// instance for ever.
+struct Watched {
+    streaming: Arc<Mutex<Option<Box<Streaming>>>>,
+    watch: AbortHandle,
+}
+
+impl Watched {
+    fn new(streaming: Streaming) -> Self {
+        let deadline = streaming.invocation.deadline.at();
+        let streaming = Arc::new(Mutex::new(Some(Box::new(streaming))));
+        let watch = tokio::spawn({
+            let streaming = Arc::clone(&streaming);
+            async move {
+                tokio::time::sleep_until(deadline).await;
+                loop {
+                    // While it is locked it is polled, and may come to see the deadline by itself.
+                    if let Ok(mut streaming) = streaming.try_lock() {
+                        return streaming.iter_mut().for_each(|streaming| streaming.expire());
+                    }
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            }
+        });
+        Self { streaming, watch: watch.abort_handle() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Streaming>>> {
+        self.streaming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        let Kind::Streaming(streaming) = std::mem::replace(&mut self.0, Kind::Silent) else { return };
+        let Kind::Streaming(watched) = std::mem::replace(&mut self.0, Kind::Silent) else { return };
+        let Some(streaming) = watched.lock().take() else { return };
         if !streaming.is_complete() {
             return;
         }
@@ -204,8 +258,9 @@ impl ResponseBody {
 
     /// A body that nobody will read, as with `HEAD` or status 204: what the guest writes goes nowhere, and it may finish.
     pub(crate) fn silent(self, status: StatusCode) -> Self {
-        let Kind::Streaming(streaming) = &self.0 else { return Self::empty() };
-        let background = streaming.invocation.record.revision().background.clone();
+        let Kind::Streaming(watched) = &self.0 else { return Self::empty() };
+        let background = watched.lock().as_ref().map(|s| s.invocation.record.revision().background.clone());
+        let Some(background) = background else { return Self::empty() };
         let mut unread = self;
         background.spawn(async move {
             while std::future::poll_fn(|cx| Pin::new(&mut unread).poll_frame(cx)).await.is_some_and(|f| f.is_ok()) {}
@@ -224,9 +279,12 @@ impl Body for ResponseBody {
             Kind::Silent => Poll::Ready(None),
             Kind::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Kind::Streaming(streaming) => match streaming.ahead.pop_front() {
-                Some(frame) => Poll::Ready(Some(Ok(frame))),
-                None => streaming.poll_next(cx),
+            Kind::Streaming(watched) => match watched.lock().as_mut() {
+                Some(streaming) => match streaming.ahead.pop_front() {
+                    Some(frame) => Poll::Ready(Some(Ok(frame))),
+                    None => streaming.poll_next(cx),
+                },
+                None => Poll::Ready(None),
             },
         }
     }

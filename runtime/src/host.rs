@@ -112,11 +112,17 @@ impl Host {
     /// Gets an instance where none is waiting: makes one, or waits for one.
     async fn acquire(&self, revision: &Arc<Revision>) -> Result<Leased, Fault> {
         let code = self.code(revision).await?;
-        let lease = revision.pool.lease().await?;
-        let mut permit = lease.permit;
-        if let Some(instance) = lease.instance {
-            return Ok(Leased { instance, permit, is_cold: false });
-        }
+        let mut permit = loop {
+            let lease = revision.pool.lease().await?;
+            match lease.instance {
+                Some(instance) if instance.may_serve() => {
+                    return Ok(Leased { instance, permit: lease.permit, is_cold: false });
+                }
+                // One that ended while it was idle goes with its permit.
+                Some(_) => {}
+                None => break lease.permit,
+            }
+        };
         revision.counters.cold_start();
         let instance = self.make(revision, code, &mut permit).await?;
         Ok(Leased { instance, permit, is_cold: true })

@@ -22,7 +22,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::instance::wasi02::Call02;
 use crate::instance::wasi03::{Call03, CallError, Wasi03};
-use crate::instance::{Instance, describe, fault};
+use crate::instance::{Instance, describe, fault, reason};
 use crate::interfaces::stdio::InstanceLog;
 use crate::pool::Permit;
 use crate::record::Record;
@@ -77,11 +77,15 @@ impl Invocation {
         let head = call.head.take();
         let fault = match ended {
             Poll::Ready((instance, Ok(()))) => {
+                // One that returns without an answer has gone wrong, whatever it says.
+                if !matches!(head, Ok(Ok(_))) {
+                    self.permit = None;
+                }
                 self.finish(Instance::Wasi02(instance));
                 None
             }
             Poll::Ready((instance, Err(error))) => {
-                let refused = !Instance::Wasi02(instance).is_sound();
+                let refused = !Instance::Wasi02(instance).may_serve();
                 Some(self.crash(&error, refused))
             }
             Poll::Pending => None,
@@ -101,7 +105,7 @@ impl Invocation {
             Ok(response) => Ok(response),
             Err(CallError::Ended(fault)) => Err(fault),
             Err(CallError::Guest(error)) if error.is::<wasmtime::Trap>() || error.is::<wasmtime_wasi::I32Exit>() => {
-                let refused = !Instance::Wasi03(Arc::clone(instance)).is_sound();
+                let refused = !Instance::Wasi03(Arc::clone(instance)).may_serve();
                 Err(self.crash(&error, refused))
             }
             Err(CallError::Guest(error)) => Err(self.invalid(&format!("answered with an error: {}", describe(&error)))),
@@ -121,7 +125,7 @@ impl Invocation {
                 Ok(())
             }
             Err(error) => {
-                let refused = !Instance::Wasi02(instance).is_sound();
+                let refused = !Instance::Wasi02(instance).may_serve();
                 Err(self.crash(&error, refused))
             }
         })
@@ -162,7 +166,7 @@ impl Invocation {
         self.work = Work::Ended;
         self.log.end();
         if let Some(permit) = self.permit.take()
-            && instance.is_sound()
+            && instance.may_serve()
         {
             permit.give_back(instance);
         }
@@ -170,11 +174,7 @@ impl Invocation {
 
     fn crash(&mut self, error: &wasmtime::Error, refused_memory: bool) -> Fault {
         let fault = fault(error, self.record.revision().settings(), refused_memory);
-        let reason = match fault {
-            Fault::Trap => describe(error),
-            _ => format!("{fault}: {}", describe(error)),
-        };
-        self.log.crash(Some(&self.request), &reason);
+        self.log.crash(Some(&self.request), &reason(&fault, error));
         self.abandon(fault)
     }
 
@@ -226,6 +226,11 @@ impl Deadline {
     /// How long it was at first.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
+    }
+
+    /// When it is.
+    pub(crate) fn at(&self) -> Instant {
+        self.at
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -29,6 +29,11 @@ pub(crate) trait Pooled: Send + Sized + 'static {
 
     /// Invocations that it was leased for so far.
     fn uses(&self) -> u64;
+
+    /// Whether it may serve; one that works on by itself can come to an end while it is idle.
+    fn is_sound(&self) -> bool {
+        true
+    }
 }
 
 /// What bounds a pool.
@@ -315,7 +320,8 @@ impl<I: Pooled> Pool<I> {
         let mut state = self.lock();
         let surplus = if state.closed { state.live } else { state.live.saturating_sub(self.config.min_warm) };
         let idle_timeout = self.config.idle_timeout;
-        let mut swept = Vec::new();
+        let dead = state.shelf.extract_if(.., |entry| entry.in_use == 0 && !entry.instance.is_sound());
+        let mut swept: Vec<I> = dead.map(|entry| entry.instance).collect();
         while swept.len() < surplus
             && let Some((index, since)) = state.idle_longest()
             && now.saturating_duration_since(since) >= idle_timeout

@@ -61,8 +61,13 @@ impl Revision {
 
     /// An instance that waits for an invocation, if there is one.
     pub(crate) fn warm(self: &Arc<Self>) -> Option<Leased> {
-        let (instance, permit) = self.pool.warm()?;
-        Some(Leased { instance, permit, is_cold: false })
+        loop {
+            let (instance, permit) = self.pool.warm()?;
+            // One that ended while it was idle goes with its permit.
+            if instance.may_serve() {
+                return Some(Leased { instance, permit, is_cold: false });
+            }
+        }
     }
 
     /// Its settings.

@@ -89,7 +89,7 @@ impl Instance {
     }
 
     /// Whether it may serve again. Not so after it was refused memory: what it then did cannot be known.
-    pub(crate) fn is_sound(&self) -> bool {
+    pub(crate) fn may_serve(&self) -> bool {
         match self {
             Self::Wasi02(instance) => !instance.was_refused_memory(),
             Self::Wasi03(instance) => !instance.was_refused_memory() && instance.is_running(),
@@ -112,6 +112,10 @@ impl Pooled for Instance {
     fn uses(&self) -> u64 {
         self.identity().uses.load(Ordering::Relaxed)
     }
+
+    fn is_sound(&self) -> bool {
+        self.may_serve()
+    }
 }
 
 /// What a guest's error means to the caller.
@@ -126,6 +130,14 @@ pub(crate) fn fault(error: &wasmtime::Error, settings: &Settings, refused_memory
         return Fault::OutOfMemory(settings.limits.memory);
     }
     Fault::Trap
+}
+
+/// How an invocation ended, as its function's log shows it.
+pub(crate) fn reason(fault: &Fault, error: &wasmtime::Error) -> String {
+    match fault {
+        Fault::Trap => describe(error),
+        _ => format!("{fault}: {}", describe(error)),
+    }
 }
 
 /// A guest's error as its log shows it: the reason first, then the wasm backtrace.

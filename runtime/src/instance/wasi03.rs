@@ -142,7 +142,7 @@ async fn run(
     let result = store.run_concurrent(async |accessor| drive(accessor, &proxy, jobs, grace).await).await;
     let Err(error) = result else { return };
     let fault = super::fault(&error, &settings, store.data().memory.refused());
-    store.data().log.crash(None, &super::describe(&error));
+    store.data().log.crash(None, &super::reason(&fault, &error));
     // Before the store goes, and the answers' bodies with it: whoever reads one must find the reason.
     end.send_replace(Some(fault));
 }

