@@ -1,4 +1,4 @@
-//! A server on this machine for functions to call.
+//! Servers on this machine for functions to call: one that answers, and one that never does.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -60,6 +60,59 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 }
 
 impl Drop for Backend {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Accepts connections and never answers. Dropping it stops it.
+pub struct Silent {
+    address: SocketAddr,
+    open: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    accepting: JoinHandle<()>,
+}
+
+impl Silent {
+    /// Starts it on a free port.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let accepting = tokio::spawn({
+            let (open, most) = (Arc::clone(&open), Arc::clone(&most));
+            async move {
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    most.fetch_max(open.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    let open = Arc::clone(&open);
+                    tokio::spawn(async move {
+                        // Whether it ends well or not, it ends.
+                        drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await);
+                        open.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
+            }
+        });
+        Self { address, open, most, accepting }
+    }
+
+    /// Its address and port.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// How many connections are open to it.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// How many were open at once at the most.
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Silent {
     fn drop(&mut self) {
         self.accepting.abort();
     }

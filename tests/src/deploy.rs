@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::call::Answer;
 use crate::node::Node;
-use crate::paths::guest;
+use crate::paths::{guest, repository};
 
 /// A function that is about to be deployed.
 pub struct Function<'a> {
@@ -118,6 +118,18 @@ impl Function<'_> {
     pub fn file(self, path: &Path) -> Self {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         self.component(bytes)
+    }
+
+    /// Takes the component that is written as text in this file of `tests/guests/wat`.
+    pub fn wat(self, name: &str) -> Self {
+        let path = repository().join("tests/guests/wat").join(name);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        self.wat_text(&text)
+    }
+
+    /// Takes the component that is written as this text.
+    pub fn wat_text(self, text: &str) -> Self {
+        self.component(wat::parse_str(text).unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// Takes these bytes as the component.

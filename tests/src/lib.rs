@@ -25,7 +25,7 @@ mod process;
 mod raw;
 mod wait;
 
-pub use backend::Backend;
+pub use backend::{Backend, Silent};
 pub use call::{Answer, Call, Streaming};
 pub use cli::{Cli, Printed};
 pub use deploy::{Function, Refused, core_module, with_custom_section};

@@ -202,6 +202,11 @@ impl Node {
         self.process.resident_kib()
     }
 
+    /// The most that it was since the process began.
+    pub fn peak_resident_kib(&self) -> u64 {
+        self.process.peak_resident_kib()
+    }
+
     /// Sends SIGKILL and goes on; [`Node::ended`] waits for the end.
     pub fn kill_in_place(&self) {
         self.process.signal(Signal::KILL);

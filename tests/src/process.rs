@@ -95,8 +95,17 @@ impl Process {
 
     /// Resident memory in KiB, from `/proc`.
     pub fn resident_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most that it was.
+    pub fn peak_resident_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, key: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells VmRSS");
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel tells its memory");
         line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
     }
 }

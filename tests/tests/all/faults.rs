@@ -51,26 +51,6 @@ async fn a_panic_is_a_502_and_its_message_is_in_the_log() {
 }
 
 #[tokio::test]
-async fn an_exit_instead_of_an_answer_is_a_502() {
-    let node = Node::start().await;
-    node.deploy("exit").await;
-    for code in [0, 3] {
-        let answer = node.call(&format!("/exit?code={code}")).send().await;
-        assert_eq!(answer.status, 502, "{}", answer.text());
-        assert_eq!(answer.header("x-samovar-origin"), "function");
-    }
-}
-
-#[tokio::test]
-async fn no_answer_at_all_is_a_502() {
-    let node = Node::start().await;
-    node.deploy("never-set").await;
-    for _ in 0..2 {
-        node.call("/never-set").send().await.problem(502, "invalid-response", "function");
-    }
-}
-
-#[tokio::test]
 async fn a_guest_past_its_wall_clock_limit_is_a_504() {
     let node = Node::start().await;
     node.function("sleep").with("limits.timeout = '400ms'").deploy().await;
@@ -145,18 +125,6 @@ async fn a_body_that_the_guest_breaks_off_is_never_taken_for_a_whole_one() {
         let faults = node.stats(guest).await.faults;
         assert_eq!(faults.values().sum::<u64>(), 3, "{guest}: {faults:?}");
     }
-}
-
-#[tokio::test]
-async fn a_body_that_stops_coming_is_broken_off_at_the_wall_clock_limit() {
-    let node = Node::start().await;
-    node.function("half-body-then-silence").with("limits.timeout = '500ms'").deploy().await;
-    let mut answer = node.call("/half-body-then-silence").open().await;
-    assert_eq!(answer.chunk().await.unwrap(), "half");
-    assert!(answer.try_chunk().await.is_err());
-    let stats = async || node.stats("half-body-then-silence").await;
-    let stats = eventually("the instance is retired", stats, |stats| stats.busy == 0 && stats.idle == 0).await;
-    assert_eq!(stats.faults["deadline"], 1);
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ mod durability;
 mod examples;
 mod faults;
 mod gateway_http;
+mod hostile;
+mod hostile_callers;
 mod languages;
 mod limits;
 mod logs_and_stats;

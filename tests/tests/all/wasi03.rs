@@ -115,13 +115,6 @@ async fn crashes_are_502_and_the_next_call_finds_a_new_instance() {
 }
 
 #[tokio::test]
-async fn an_error_code_instead_of_a_response_is_a_502() {
-    let node = Node::start().await;
-    node.deploy("error3").await;
-    node.call("/error3").send().await.problem(502, "invalid-response", "function");
-}
-
-#[tokio::test]
 async fn past_the_limits_of_time_cpu_and_memory_calls_end_as_for_0_2() {
     let node = Node::start().await;
     node.function("never3").with("limits.timeout = '400ms'").deploy().await;
