@@ -10,9 +10,11 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use samovar_model::ComponentKind;
 
-/// The time between two epochs: the grain in which a guest's time on a core is counted, and the longest that it holds a
-/// thread before others get a turn.
-pub const TICK: Duration = Duration::from_millis(10);
+use crate::turn;
+
+/// The time between two epochs: the grain in which a guest's time on a core is counted, and in which it is noticed that it has
+/// held a thread for long enough.
+pub const TICK: Duration = Duration::from_millis(1);
 
 /// The engines of one host. Cheap to clone.
 #[derive(Clone)]
@@ -98,6 +100,7 @@ fn tick(engines: &Engines) -> wasmtime::Result<()> {
         while let (Some(wasi02), Some(wasi03)) = (wasi02.upgrade(), wasi03.upgrade()) {
             wasi02.increment_epoch();
             wasi03.increment_epoch();
+            turn::begin_epoch();
             drop((wasi02, wasi03));
             std::thread::sleep(TICK);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use samovar_model::{LogStream, Settings};
 use wasmtime::component::ResourceTable;
@@ -9,10 +10,10 @@ use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::engine::TICK;
 use crate::interfaces::outbound::{Hooks, Outbound};
 use crate::interfaces::stdio::{GuestOutput, InstanceLog};
 use crate::logs::LogSink;
+use crate::turn::{self, Slice};
 
 // What an instance may make the host keep for it: memory that `limits.memory` does not count. Together they hold one
 // instance to tens of MiB, whatever it does in one invocation.
@@ -107,40 +108,43 @@ impl WasiHttpView for Guest {
     }
 }
 
-/// Counts the time a guest is on a core, in ticks.
+/// Counts the time a guest is on a core.
 ///
-/// A tick is charged to whichever guest runs when the epoch advances: exact on average, and within one tick for a guest that
-/// computes without pause.
+/// A tick is charged to whichever guest runs when the epoch advances: exact on average. One that computes on is charged what
+/// its thread was on a core for ([`turn::crossed`]).
 pub(crate) struct CpuMeter {
-    used: u32,
-    budget: u32,
-    /// Ticks that one invocation may use.
-    per_invocation: u32,
+    used: Duration,
+    budget: Duration,
+    /// What one invocation may use.
+    per_invocation: Duration,
+    slice: Slice,
 }
 
 impl CpuMeter {
-    fn new(limit: std::time::Duration) -> Self {
-        let ticks = limit.as_millis().div_ceil(TICK.as_millis());
-        let per_invocation = u32::try_from(ticks).unwrap_or(u32::MAX).max(1);
-        Self { used: 0, budget: per_invocation, per_invocation }
+    fn new(limit: Duration) -> Self {
+        Self { used: Duration::ZERO, budget: limit, per_invocation: limit, slice: Slice::default() }
     }
 
     /// Gives the budget of one invocation; `alone` when no other runs in the instance.
     fn begin(&mut self, alone: bool) {
         if alone {
-            self.used = 0;
+            self.used = Duration::ZERO;
             self.budget = self.per_invocation;
+            self.slice = Slice::default();
         } else {
             self.budget = self.budget.saturating_add(self.per_invocation);
         }
     }
 
     fn tick(&mut self) -> UpdateDeadline {
-        self.used += 1;
+        let crossing = turn::crossed(&mut self.slice);
+        self.used += crossing.charge;
         if self.used > self.budget {
             UpdateDeadline::Interrupt
-        } else {
+        } else if crossing.used_up {
             UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+        } else {
+            UpdateDeadline::Continue(1)
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::config::HostConfig;
 use crate::engine::Engines;
 use crate::instance::{Blueprint, Instance, MakeError};
 use crate::interfaces::outbound::{Outbound, OutboundClient};
+use crate::lane::Lane;
 use crate::logs::LogStore;
 use crate::pool::Permit;
 use crate::record::Record;
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     next_instance: AtomicU64,
     /// Guests that work on after their answer: draining waits for them.
     background: TaskTracker,
+    lane: Arc<Lane>,
     draining: AtomicBool,
 }
 
@@ -67,6 +69,7 @@ impl Host {
             counters: DashMap::new(),
             next_instance: AtomicU64::new(1),
             background: TaskTracker::new(),
+            lane: Arc::new(Lane::start(std::thread::available_parallelism().map_or(1, usize::from))?),
             draining: AtomicBool::new(false),
         }));
         tokio::spawn(sweep(Arc::downgrade(&host.0), config.sweep_interval));
@@ -205,7 +208,13 @@ impl Host {
 
     fn surroundings(&self, counters: Arc<Counters>) -> Surroundings<'_> {
         let inner = &self.0;
-        Surroundings { counters, logs: &inner.logs, client: &inner.client, background: inner.background.clone() }
+        Surroundings {
+            counters,
+            logs: &inner.logs,
+            client: &inner.client,
+            background: inner.background.clone(),
+            lane: Arc::clone(&inner.lane),
+        }
     }
 
     /// The revision, ready to be invoked. Its code is mapped when it is first called.
@@ -243,7 +252,7 @@ impl Host {
         let code = compiled.ok_or_else(|| format!("component {digest} is not compiled; upload it again"))?;
         let sink = self.0.logs.discard();
         let outbound = Arc::new(Outbound::new(String::new(), Vec::new(), self.0.client.clone(), sink.clone()));
-        let blueprint = Blueprint { code: &code, settings, outbound: &outbound, sink: &sink };
+        let blueprint = Blueprint { code: &code, settings, outbound: &outbound, sink: &sink, lane: &self.0.lane };
         let limits = &settings.limits;
         for _ in 0..MAKE_ATTEMPTS {
             let id = self.0.next_instance.fetch_add(1, Ordering::Relaxed);

@@ -73,12 +73,12 @@ impl Invocation {
 
     fn poll_head02(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<WasiBody>, Fault>> {
         let Work::Wasi02(call) = &mut self.work else { return Poll::Pending };
-        let ended = call.guest.as_mut().poll(cx);
+        let ended = call.guest.poll(cx, &self.record.revision().lane);
         let head = call.head.take();
         let fault = match ended {
             Poll::Ready((instance, Ok(()))) => {
                 // One that returns without an answer has gone wrong, whatever it says.
-                if !matches!(head, Ok(Ok(_))) {
+                if !matches!(head, Some(Ok(_))) {
                     self.permit = None;
                 }
                 self.finish(Instance::Wasi02(instance));
@@ -115,7 +115,7 @@ impl Invocation {
     /// Drives a guest that has answered. Ready when nothing is left to drive; for a guest that runs by itself that is at once.
     pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let Work::Wasi02(call) = &mut self.work else { return Poll::Ready(Ok(())) };
-        let Poll::Ready((instance, result)) = call.guest.as_mut().poll(cx) else {
+        let Poll::Ready((instance, result)) = call.guest.poll(cx, &self.record.revision().lane) else {
             ready!(self.poll_deadline(cx));
             return Poll::Ready(Err(self.overdue()));
         };

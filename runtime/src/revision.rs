@@ -11,6 +11,7 @@ use crate::answer::Leased;
 use crate::code::Code;
 use crate::instance::{Blueprint, Instance};
 use crate::interfaces::outbound::{Outbound, OutboundClient};
+use crate::lane::Lane;
 use crate::logs::{LogSink, LogStore};
 use crate::pool::{Pool, PoolConfig};
 use crate::stats::Counters;
@@ -28,6 +29,8 @@ pub struct Revision {
     pub(crate) counters: Arc<Counters>,
     /// For guests that work on after their answer.
     pub(crate) background: TaskTracker,
+    /// For guests that compute for long.
+    pub(crate) lane: Arc<Lane>,
     outbound: Arc<Outbound>,
     sink: LogSink,
 }
@@ -38,6 +41,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) logs: &'a LogStore,
     pub(crate) client: &'a OutboundClient,
     pub(crate) background: TaskTracker,
+    pub(crate) lane: Arc<Lane>,
 }
 
 impl Revision {
@@ -53,6 +57,7 @@ impl Revision {
             pool: Pool::new(PoolConfig::new(&settings.scale, settings.isolation)),
             counters: around.counters,
             background: around.background,
+            lane: around.lane,
             outbound: Arc::new(outbound),
             sink,
             spec,
@@ -81,7 +86,7 @@ impl Revision {
     }
 
     pub(crate) fn blueprint<'a>(&'a self, code: &'a Code) -> Blueprint<'a> {
-        Blueprint { code, settings: self.settings(), outbound: &self.outbound, sink: &self.sink }
+        Blueprint { code, settings: self.settings(), outbound: &self.outbound, sink: &self.sink, lane: &self.lane }
     }
 }
 

@@ -13,6 +13,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 use crate::code::Code;
 use crate::interfaces::outbound::Outbound;
 use crate::interfaces::stdio::InstanceLog;
+use crate::lane::Lane;
 use crate::logs::LogSink;
 use crate::pool::Pooled;
 use wasi02::Wasi02;
@@ -51,6 +52,7 @@ pub(crate) struct Blueprint<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) outbound: &'a Arc<Outbound>,
     pub(crate) sink: &'a LogSink,
+    pub(crate) lane: &'a Arc<Lane>,
 }
 
 /// Why an instance could not be made.

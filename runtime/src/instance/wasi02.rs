@@ -1,7 +1,5 @@
 //! An instance of WASI 0.2: takes one invocation at a time, called directly on the thread that serves the connection.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -13,6 +11,7 @@ use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 use super::{Blueprint, Identity};
+use crate::driven::Driven;
 use crate::guest::Guest;
 use samovar_model::RequestId;
 
@@ -48,14 +47,20 @@ type Ended02 = (Box<Wasi02>, wasmtime::Result<()>);
 /// A call that runs: the guest, which may go on after it has answered, and the answer's head.
 pub(crate) struct Call02 {
     /// Ends with the instance and how the guest ended.
-    pub(crate) guest: Pin<Box<dyn Future<Output = Ended02> + Send>>,
+    pub(crate) guest: Driven<Ended02>,
     pub(crate) head: Arc<Head>,
 }
 
 impl Wasi02 {
     pub(super) async fn make(pre: &ProxyPre<Guest>, blueprint: &Blueprint<'_>, id: u64) -> wasmtime::Result<Self> {
         let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, id);
-        let proxy = pre.instantiate_async(&mut store).await?;
+        let pre = pre.clone();
+        // A start-up that computes for long goes to the slow lane like any other.
+        let started = Driven::new(async move {
+            let proxy = pre.instantiate_async(&mut store).await?;
+            Ok::<_, wasmtime::Error>((store, proxy))
+        });
+        let (store, proxy) = started.on(blueprint.lane).await?;
         let identity = Identity::new(id, store.data().log.clone());
         Ok(Self { store, proxy, head: Arc::default(), identity })
     }
@@ -82,7 +87,7 @@ impl Wasi02 {
         let mut view = guest.http();
         let request = view.new_incoming_request(Scheme::Http, request)?;
         let outparam = view.new_response_outparam_from_callback(move |answer| set.set(answer))?;
-        let guest = Box::pin(async move {
+        let guest = Driven::new(async move {
             let handler = self.proxy.wasi_http_incoming_handler();
             let result = handler.call_handle(&mut self.store, request, outparam).await;
             (self, result)

@@ -31,6 +31,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use super::{Blueprint, Identity};
+use crate::driven::Driven;
 use crate::guest::Guest;
 use samovar_model::RequestId;
 
@@ -67,12 +68,18 @@ pub(crate) struct Wasi03 {
 impl Wasi03 {
     pub(super) async fn make(pre: &ServicePre<Guest>, blueprint: &Blueprint<'_>, id: u64) -> wasmtime::Result<Self> {
         let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, id);
-        let proxy = Proxy::P3(pre.instantiate_async(&mut store).await?);
+        let pre = pre.clone();
+        let started = Driven::new(async move {
+            let service = pre.instantiate_async(&mut store).await?;
+            Ok::<_, wasmtime::Error>((store, Proxy::P3(service)))
+        });
+        let (store, proxy) = started.on(blueprint.lane).await?;
         let log = store.data().log.clone();
         let refused_memory = store.data().memory.refused_flag();
         let (jobs, queue) = mpsc::unbounded_channel();
         let (end, ended) = watch::channel(None);
-        let task = tokio::spawn(run(store, proxy, queue, end, blueprint.settings.clone()));
+        let running = Driven::new(run(store, proxy, queue, end, blueprint.settings.clone()));
+        let task = tokio::spawn(running.on(blueprint.lane));
         Ok(Self {
             identity: Identity::new(id, log),
             jobs,
