@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -29,11 +30,20 @@ use crate::pool::Permit;
 use crate::record::Record;
 use crate::request::Admitted;
 use crate::revision::{Revision, Surroundings};
+use crate::room::Room;
 use crate::stats::Counters;
 use crate::sweeper::{prewarm, sweep};
 
 /// How often an instance is made anew after room was made for it.
 const MAKE_ATTEMPTS: usize = 16;
+
+/// How long to wait before that where nothing could be dropped: a guest that was stopped on the slow lane goes when its slice
+/// ends, which is a little later than its seat is given up.
+const MAKE_PAUSE: Duration = Duration::from_millis(5);
+
+/// How many instances the engines can hold beyond those that have seats: stopped ones that are about to go, and those that a
+/// deploy tries out.
+const SPARE_INSTANCES: u32 = 32;
 
 /// A host: runs functions. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +60,8 @@ pub(crate) struct Inner {
     /// Guests that work on after their answer: draining waits for them.
     background: TaskTracker,
     lane: Arc<Lane>,
+    /// Of each engine.
+    rooms: [(ComponentKind, Arc<Room>); 2],
     draining: AtomicBool,
 }
 
@@ -59,7 +71,8 @@ impl Host {
     /// # Errors
     /// When a directory cannot be made, or the machine has no room for the engines' pools.
     pub fn start(config: HostConfig, artifacts: Arc<dyn Artifacts>) -> wasmtime::Result<Self> {
-        let engines = Engines::start(config.max_instances)?;
+        let engines = Engines::start(config.max_instances.saturating_add(SPARE_INSTANCES))?;
+        let room = |kind| (kind, Room::new(config.max_instances as usize));
         let host = Self(Arc::new(Inner {
             code: Arc::new(CodeStore::open(config.compiled_dir, engines)?),
             artifacts,
@@ -70,6 +83,7 @@ impl Host {
             next_instance: AtomicU64::new(1),
             background: TaskTracker::new(),
             lane: Arc::new(Lane::start(std::thread::available_parallelism().map_or(1, usize::from))?),
+            rooms: [room(ComponentKind::Wasi02), room(ComponentKind::Wasi03)],
             draining: AtomicBool::new(false),
         }));
         tokio::spawn(sweep(Arc::downgrade(&host.0), config.sweep_interval));
@@ -116,7 +130,7 @@ impl Host {
     async fn acquire(&self, revision: &Arc<Revision>) -> Result<Leased, Fault> {
         let code = self.code(revision).await?;
         let mut permit = loop {
-            let lease = revision.pool.lease().await?;
+            let lease = revision.pool.lease(|| self.evict(revision.spec.kind)).await?;
             match lease.instance {
                 Some(instance) if instance.may_serve() => {
                     return Ok(Leased { instance, permit: lease.permit, is_cold: false });
@@ -176,7 +190,7 @@ impl Host {
                 }
                 Err(MakeError::Failed(_)) => return Err(Fault::Start),
                 Err(MakeError::Full) if self.evict(revision.spec.kind) => {}
-                Err(MakeError::Full) => break,
+                Err(MakeError::Full) => tokio::time::sleep(MAKE_PAUSE).await,
             }
         }
         Err(Fault::NoCapacity)
@@ -206,14 +220,17 @@ impl Host {
         self.0.revisions.iter().filter_map(|entry| entry.value().upgrade()).collect()
     }
 
-    fn surroundings(&self, counters: Arc<Counters>) -> Surroundings<'_> {
+    fn surroundings(&self, counters: Arc<Counters>, kind: ComponentKind) -> Surroundings<'_> {
         let inner = &self.0;
+        let [(first, room), (_, other)] = &inner.rooms;
+        let room = if *first == kind { room } else { other };
         Surroundings {
             counters,
             logs: &inner.logs,
             client: &inner.client,
             background: inner.background.clone(),
             lane: Arc::clone(&inner.lane),
+            room,
         }
     }
 
@@ -225,7 +242,7 @@ impl Host {
             return revision;
         }
         let counters = self.0.counters.entry(function.clone()).or_insert_with(|| Arc::new(Counters::new())).clone();
-        let revision = Arc::new(Revision::new(function, Arc::clone(spec), self.surroundings(counters)));
+        let revision = Arc::new(Revision::new(function, Arc::clone(spec), self.surroundings(counters, spec.kind)));
         *slot = Arc::downgrade(&revision);
         drop(slot);
         if spec.settings.scale.min_warm > 0 {

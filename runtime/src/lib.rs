@@ -20,6 +20,7 @@ mod pool;
 mod record;
 mod request;
 mod revision;
+mod room;
 mod stats;
 mod sweeper;
 mod turn;

@@ -5,19 +5,23 @@
 //!
 //! ```text
 //! lease -> Warm(instance)      one was idle, or one became free while waiting
-//!       -> Make                there is room for one more: the caller makes it
+//!       -> Make                the pool may have one more and the host has room for it: the caller makes it
 //!       -> refused             the queue is full, or the wait was too long
 //! Permit: give_back(instance)  it waits for the next invocation
 //!         dropped              the instance is gone: retired
 //! ```
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use samovar_model::{Fault, Isolation, Scale};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+use crate::room::{Member, Room, Seat, Share};
+
+use queue::{Queue, Ticket};
+
+mod queue;
 
 /// What a pool holds.
 pub(crate) trait Pooled: Send + Sized + 'static {
@@ -70,6 +74,8 @@ impl PoolConfig {
 /// The pool of one revision.
 pub(crate) struct Pool<I: Pooled> {
     config: PoolConfig,
+    /// What this pool has of the host's room.
+    share: Arc<Share>,
     state: Mutex<State<I>>,
 }
 
@@ -78,8 +84,9 @@ struct State<I: Pooled> {
     shelf: Vec<Entry<I>>,
     /// Instances that are alive, or being made.
     live: usize,
-    queue: VecDeque<Waiter<I>>,
-    next_waiter: u64,
+    queue: Queue<Lease<I>>,
+    /// Whether the pool stands in line for a seat in the host's room.
+    in_line: bool,
     /// A closed pool keeps nothing that is given back.
     closed: bool,
 }
@@ -95,6 +102,8 @@ impl<I: Pooled> State<I> {
 
 struct Entry<I> {
     instance: I,
+    /// Goes after the instance.
+    seat: Seat,
     /// Invocations at work in a shared instance.
     in_use: usize,
     /// Invocations that a shared instance was leased for so far.
@@ -105,8 +114,8 @@ struct Entry<I> {
 }
 
 impl<I> Entry<I> {
-    fn new(instance: I) -> Self {
-        Self { instance, in_use: 0, leases: 0, retired: false, idle_since: Instant::now() }
+    fn new(instance: I, seat: Seat) -> Self {
+        Self { instance, seat, in_use: 0, leases: 0, retired: false, idle_since: Instant::now() }
     }
 
     /// Begins one use of a shared instance; the last that it may have retires it.
@@ -117,9 +126,16 @@ impl<I> Entry<I> {
     }
 }
 
-struct Waiter<I: Pooled> {
-    id: u64,
-    sender: oneshot::Sender<Lease<I>>,
+/// An instance that is to go, and its seat, which is given up after it.
+pub(crate) struct Gone<I> {
+    _instance: I,
+    _seat: Seat,
+}
+
+impl<I> From<Entry<I>> for Gone<I> {
+    fn from(entry: Entry<I>) -> Self {
+        Self { _instance: entry.instance, _seat: entry.seat }
+    }
 }
 
 /// What an invocation got from the pool.
@@ -133,6 +149,8 @@ pub(crate) struct Lease<I: Pooled> {
 /// The right to use one instance. Dropped without [`Permit::give_back`], the instance counts as gone.
 pub(crate) struct Permit<I: Pooled> {
     pool: Option<Arc<Pool<I>>>,
+    /// The instance's seat, as long as the instance is not one that others share. Given up after the pool has counted it out.
+    seat: Option<Seat>,
     /// The shared instance that this permit is for.
     shared: Option<u64>,
     /// For an instance made ahead of time: giving it back is what shares it, and does not count as a use.
@@ -148,9 +166,11 @@ pub(crate) struct Occupancy {
 }
 
 impl<I: Pooled> Pool<I> {
-    pub(crate) fn new(config: PoolConfig) -> Arc<Self> {
-        let state = State { shelf: Vec::new(), live: 0, queue: VecDeque::new(), next_waiter: 0, closed: false };
-        Arc::new(Self { config, state: Mutex::new(state) })
+    /// An empty pool for instances that live in this room.
+    pub(crate) fn new(config: PoolConfig, room: &Arc<Room>) -> Arc<Self> {
+        let queue = Queue::new(config.queue, config.queue_timeout);
+        let state = State { shelf: Vec::new(), live: 0, queue, in_line: false, closed: false };
+        Arc::new(Self { config, share: room.share(), state: Mutex::new(state) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<I>> {
@@ -165,29 +185,31 @@ impl<I: Pooled> Pool<I> {
         Some((lease.instance?, lease.permit))
     }
 
-    /// Leases an instance, or the right to make one, at once where possible.
+    /// Leases an instance, or the right to make one, at once where possible. Where the host has no room for one more, `search`
+    /// is to drop an idle instance of any pool, if there is one.
     ///
     /// # Errors
     /// [`Fault::QueueFull`], [`Fault::QueueDeadline`].
     ///
     /// # Cancel safety
     /// Dropping the future gives up the place in the queue; an instance that was granted meanwhile goes to the next.
-    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease<I>, Fault> {
-        let mut place = {
+    pub(crate) async fn lease(self: &Arc<Self>, search: impl FnOnce() -> bool + Send) -> Result<Lease<I>, Fault> {
+        let (mut place, in_line) = {
             let mut state = self.lock();
             if let Some(lease) = self.take(&mut state) {
                 return Ok(lease);
             }
-            if state.queue.len() >= self.config.queue {
-                return Err(Fault::QueueFull(state.queue.len()));
-            }
-            let (sender, granted) = oneshot::channel();
-            let id = state.next_waiter;
-            state.next_waiter += 1;
-            state.queue.push_back(Waiter { id, sender });
-            Place { pool: self, id, granted }
+            let ticket = state.queue.join()?;
+            let undeliverable = self.grant(&mut state);
+            let in_line = state.in_line;
+            drop(state);
+            Self::settle(undeliverable);
+            (Place { pool: self, ticket }, in_line)
         };
-        match tokio::time::timeout(self.config.queue_timeout, &mut place.granted).await {
+        if in_line && self.share.room().wants_search() && !search() {
+            self.share.room().searched_in_vain();
+        }
+        match tokio::time::timeout(self.config.queue_timeout, &mut place.ticket.granted).await {
             Ok(Ok(lease)) => Ok(lease),
             // It may have been granted at the very moment the wait ended.
             Err(_) => place.leave().ok_or(Fault::QueueDeadline(self.config.queue_timeout)),
@@ -200,10 +222,14 @@ impl<I: Pooled> Pool<I> {
         if let Some(lease) = self.take_idle(state) {
             return Some(lease);
         }
-        (state.live < self.config.max_instances).then(|| {
-            state.live += 1;
-            Lease { instance: None, permit: self.permit(None) }
-        })
+        let seat = if state.live < self.config.max_instances { self.share.take() } else { None };
+        seat.map(|seat| self.make(state, seat))
+    }
+
+    /// The right to make an instance.
+    fn make(self: &Arc<Self>, state: &mut State<I>, seat: Seat) -> Lease<I> {
+        state.live += 1;
+        Lease { instance: None, permit: self.permit(None, Some(seat)) }
     }
 
     fn take_idle(self: &Arc<Self>, state: &mut State<I>) -> Option<Lease<I>> {
@@ -211,37 +237,47 @@ impl<I: Pooled> Pool<I> {
             let free = |entry: &&mut Entry<I>| !entry.retired && entry.in_use < self.config.concurrency;
             let entry = state.shelf.iter_mut().find(free)?;
             entry.lease(self.config.max_requests);
-            let permit = self.permit(Some(entry.instance.id()));
+            let permit = self.permit(Some(entry.instance.id()), None);
             return Some(Lease { instance: entry.instance.share(), permit });
         }
         let entry = state.shelf.pop()?;
-        Some(Lease { instance: Some(entry.instance), permit: self.permit(None) })
+        Some(Lease { instance: Some(entry.instance), permit: self.permit(None, Some(entry.seat)) })
     }
 
-    fn permit(self: &Arc<Self>, shared: Option<u64>) -> Permit<I> {
-        Permit { pool: Some(Arc::clone(self)), shared, ahead: false }
+    fn permit(self: &Arc<Self>, shared: Option<u64>, seat: Option<Seat>) -> Permit<I> {
+        Permit { pool: Some(Arc::clone(self)), seat, shared, ahead: false }
     }
 
-    /// The right to make an instance ahead of time, while fewer than `min_warm` are alive.
+    /// The right to make an instance ahead of time, while fewer than `min_warm` are alive and the host has room.
     pub(crate) fn prewarm(self: &Arc<Self>) -> Option<Permit<I>> {
         let mut state = self.lock();
-        let wanted = !state.closed && state.live < self.config.min_warm;
-        wanted.then(|| {
-            state.live += 1;
-            Permit { pool: Some(Arc::clone(self)), shared: None, ahead: true }
-        })
+        if state.closed || state.live >= self.config.min_warm {
+            return None;
+        }
+        let seat = self.share.take()?;
+        state.live += 1;
+        Some(Permit { pool: Some(Arc::clone(self)), seat: Some(seat), shared: None, ahead: true })
     }
 
-    /// Grants what has become free to those who wait.
+    /// Grants what has become free to those who wait. Where that is not enough and the pool may grow, it stands in line for a
+    /// seat. Answers what could not be delivered, which must not be dropped while the state is locked.
     fn grant(self: &Arc<Self>, state: &mut State<I>) -> Vec<Lease<I>> {
         let mut undeliverable = Vec::new();
         while !state.queue.is_empty() {
-            let Some(lease) = self.take(state) else { break };
-            let Some(waiter) = state.queue.pop_front() else { break };
-            if let Err(lease) = waiter.sender.send(lease) {
-                // The waiter is gone; its lease must not be dropped while the state is locked.
-                undeliverable.push(lease);
-            }
+            let lease = match self.take_idle(state) {
+                Some(lease) => lease,
+                None if state.live >= self.config.max_instances => break,
+                None => {
+                    let member = || Arc::clone(self) as Arc<dyn Member>;
+                    let seat = if state.in_line { self.share.take() } else { self.share.take_or_stand(member) };
+                    let Some(seat) = seat else {
+                        state.in_line = true;
+                        break;
+                    };
+                    self.make(state, seat)
+                }
+            };
+            undeliverable.extend(state.queue.grant(lease).err());
         }
         undeliverable
     }
@@ -255,38 +291,46 @@ impl<I: Pooled> Pool<I> {
         }
     }
 
-    fn give_back(self: &Arc<Self>, shared: Option<u64>, instance: I) {
+    fn give_back(self: &Arc<Self>, shared: Option<u64>, seat: Option<Seat>, instance: I) {
         let mut state = self.lock();
-        let worn = state.closed || instance.uses() >= self.config.max_requests;
-        let mut gone = Vec::new();
-        match shared {
-            Some(id) => gone.extend(Self::release(&mut state, id, worn)),
-            None if worn => {
-                state.live -= 1;
+        let worn = state.closed || instance.uses() >= self.config.max_requests || self.is_to_yield(&state, shared);
+        let mut surplus = Some(instance);
+        let mut gone = None;
+        let mut free = None;
+        match (shared, seat) {
+            (Some(id), _) => gone = Self::release(&mut state, id, worn),
+            (None, Some(seat)) if !worn => {
+                let handle = surplus.as_ref().filter(|_| self.config.concurrency > 1).and_then(I::share);
+                let kept = handle.or_else(|| surplus.take());
+                state.shelf.extend(kept.map(|kept| Entry::new(kept, seat)));
             }
-            None => {
-                let entry_instance = if self.config.concurrency > 1 { instance.share() } else { None };
-                let (kept, surplus) = match entry_instance {
-                    Some(shared) => (shared, Some(instance)),
-                    None => (instance, None),
-                };
-                state.shelf.push(Entry::new(kept));
-                let undeliverable = self.grant(&mut state);
-                drop(state);
-                drop(surplus);
-                Self::settle(undeliverable);
-                return;
+            (None, seat) => {
+                state.live -= 1;
+                free = seat;
             }
         }
         let undeliverable = self.grant(&mut state);
         drop(state);
-        // Dropping an instance unmaps its memory: not under the lock.
-        drop((gone, instance));
+        // Dropping an instance unmaps its memory: not under the lock, and before its seat goes to the next.
+        drop((surplus, gone));
+        drop(free);
         Self::settle(undeliverable);
     }
 
+    /// Whether an instance that is given back is to make room for another pool's: where it would stand idle while others are
+    /// in line, or where this pool has more than its part. Of shared instances one is emptied at a time.
+    fn is_to_yield(&self, state: &State<I>, shared: Option<u64>) -> bool {
+        if !self.share.is_contended() {
+            return false;
+        }
+        let Some(id) = shared else { return state.queue.is_empty() || self.share.owes() };
+        let becomes_idle = |entry: &Entry<I>| entry.instance.id() == id && entry.in_use == 1;
+        let one_goes = || state.shelf.iter().any(|entry| entry.retired);
+        (state.queue.is_empty() && state.shelf.iter().any(becomes_idle)) || (!one_goes() && self.share.owes())
+    }
+
     /// Ends one use of a shared instance. Answers the instance when it is to go.
-    fn release(state: &mut State<I>, id: u64, retire: bool) -> Option<I> {
+    fn release(state: &mut State<I>, id: u64, retire: bool) -> Option<Gone<I>> {
         let index = state.shelf.iter().position(|entry| entry.instance.id() == id)?;
         let entry = &mut state.shelf[index];
         entry.in_use -= 1;
@@ -296,10 +340,10 @@ impl<I: Pooled> Pool<I> {
             return None;
         }
         state.live -= 1;
-        Some(state.shelf.remove(index).instance)
+        Some(state.shelf.remove(index).into())
     }
 
-    fn retire(self: &Arc<Self>, shared: Option<u64>) {
+    fn retire(self: &Arc<Self>, shared: Option<u64>, seat: Option<Seat>) {
         let mut state = self.lock();
         let gone = match shared {
             Some(id) => Self::release(&mut state, id, true),
@@ -311,22 +355,23 @@ impl<I: Pooled> Pool<I> {
         let undeliverable = self.grant(&mut state);
         drop(state);
         drop(gone);
+        drop(seat);
         Self::settle(undeliverable);
     }
 
     /// Takes out the instances that have been idle for too long, the least recently used first, but leaves `min_warm`.
     /// The caller drops them.
-    pub(crate) fn sweep(&self, now: Instant) -> Vec<I> {
+    pub(crate) fn sweep(&self, now: Instant) -> Vec<Gone<I>> {
         let mut state = self.lock();
         let surplus = if state.closed { state.live } else { state.live.saturating_sub(self.config.min_warm) };
         let idle_timeout = self.config.idle_timeout;
         let dead = state.shelf.extract_if(.., |entry| entry.in_use == 0 && !entry.instance.is_sound());
-        let mut swept: Vec<I> = dead.map(|entry| entry.instance).collect();
+        let mut swept: Vec<Gone<I>> = dead.map(Gone::from).collect();
         while swept.len() < surplus
             && let Some((index, since)) = state.idle_longest()
             && now.saturating_duration_since(since) >= idle_timeout
         {
-            swept.push(state.shelf.remove(index).instance);
+            swept.push(state.shelf.remove(index).into());
         }
         state.live -= swept.len();
         swept
@@ -337,12 +382,12 @@ impl<I: Pooled> Pool<I> {
         self.lock().idle_longest().map(|(_, since)| since)
     }
 
-    /// Takes out the instance that has been idle longest, to make room on the host.
-    pub(crate) fn evict(&self) -> Option<I> {
+    /// Takes out the instance that has been idle longest, to make room on the host. The caller drops it.
+    pub(crate) fn evict(&self) -> Option<Gone<I>> {
         let mut state = self.lock();
         let (index, _) = state.idle_longest()?;
         state.live -= 1;
-        Some(state.shelf.remove(index).instance)
+        Some(state.shelf.remove(index).into())
     }
 
     /// Keeps nothing from now on: the revision was replaced. What runs goes on; what waits is still served.
@@ -357,7 +402,7 @@ impl<I: Pooled> Pool<I> {
             entry.retired = true;
         }
         drop(state);
-        drop(gone);
+        drop(gone.into_iter().map(Gone::from).collect::<Vec<_>>());
     }
 
     /// How the pool stands now.
@@ -369,6 +414,22 @@ impl<I: Pooled> Pool<I> {
     }
 }
 
+impl<I: Pooled> Member for Pool<I> {
+    fn offer(self: Arc<Self>, seat: Seat) -> Result<(), Seat> {
+        let mut state = self.lock();
+        state.in_line = false;
+        if state.queue.is_empty() || state.live >= self.config.max_instances {
+            return Err(seat);
+        }
+        let lease = self.make(&mut state, seat);
+        let mut undeliverable: Vec<_> = state.queue.grant(lease).err().into_iter().collect();
+        undeliverable.extend(self.grant(&mut state));
+        drop(state);
+        Self::settle(undeliverable);
+        Ok(())
+    }
+}
+
 impl<I: Pooled> Permit<I> {
     /// Puts a freshly made shared instance where others can use it at once; an exclusive one is left alone.
     pub(crate) fn made(&mut self, instance: &I) {
@@ -377,9 +438,10 @@ impl<I: Pooled> Permit<I> {
             return;
         }
         let Some(shared) = instance.share() else { return };
+        let Some(seat) = self.seat.take() else { return };
         self.shared = Some(instance.id());
         let mut state = pool.lock();
-        let mut entry = Entry::new(shared);
+        let mut entry = Entry::new(shared, seat);
         entry.lease(pool.config.max_requests);
         entry.retired |= state.closed;
         state.shelf.push(entry);
@@ -391,7 +453,7 @@ impl<I: Pooled> Permit<I> {
     /// Returns the instance for the next invocation.
     pub(crate) fn give_back(mut self, instance: I) {
         if let Some(pool) = self.pool.take() {
-            pool.give_back(self.shared, instance);
+            pool.give_back(self.shared, self.seat.take(), instance);
         }
     }
 }
@@ -399,7 +461,7 @@ impl<I: Pooled> Permit<I> {
 impl<I: Pooled> Drop for Permit<I> {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
-            pool.retire(self.shared);
+            pool.retire(self.shared, self.seat.take());
         }
     }
 }
@@ -407,22 +469,16 @@ impl<I: Pooled> Drop for Permit<I> {
 /// A place in the queue, given up when dropped, along with what was granted to it and not received.
 struct Place<'a, I: Pooled> {
     pool: &'a Pool<I>,
-    id: u64,
-    granted: oneshot::Receiver<Lease<I>>,
+    ticket: Ticket<Lease<I>>,
 }
 
 impl<I: Pooled> Place<'_, I> {
     /// Leaves the queue. Answers the lease if one was granted already and not received.
     fn leave(&mut self) -> Option<Lease<I>> {
-        let mut state = self.pool.lock();
-        if let Some(index) = state.queue.iter().position(|waiter| waiter.id == self.id) {
-            let waiter = state.queue.remove(index);
-            drop(state);
-            drop(waiter);
+        if self.pool.lock().queue.leave(self.ticket.id) {
             return None;
         }
-        drop(state);
-        self.granted.try_recv().ok()
+        self.ticket.granted.try_recv().ok()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::interfaces::outbound::{Outbound, OutboundClient};
 use crate::lane::Lane;
 use crate::logs::{LogSink, LogStore};
 use crate::pool::{Pool, PoolConfig};
+use crate::room::Room;
 use crate::stats::Counters;
 
 /// A revision on this host. While anything holds one, requests can be sent to it; when the last holder lets go, its idle
@@ -42,6 +43,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) client: &'a OutboundClient,
     pub(crate) background: TaskTracker,
     pub(crate) lane: Arc<Lane>,
+    /// Where instances of its kind live.
+    pub(crate) room: &'a Arc<Room>,
 }
 
 impl Revision {
@@ -54,7 +57,7 @@ impl Revision {
             id: RevisionId { function: function.clone(), number: spec.number },
             header: HeaderValue::from(spec.number.0),
             code: OnceCell::new(),
-            pool: Pool::new(PoolConfig::new(&settings.scale, settings.isolation)),
+            pool: Pool::new(PoolConfig::new(&settings.scale, settings.isolation), around.room),
             counters: around.counters,
             background: around.background,
             lane: around.lane,

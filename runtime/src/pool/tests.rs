@@ -9,6 +9,7 @@ use super::*;
 
 mod properties;
 mod rig;
+mod room;
 mod shared;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -131,7 +132,7 @@ async fn a_wait_ends_at_the_queue_deadline_and_says_how_long_it_was() {
     let busy = rig.take();
     let limit = Duration::from_millis(1_500);
     let begun = Instant::now();
-    let refused = rig.pool.lease().await.err();
+    let refused = rig.pool.lease(|| false).await.err();
     assert_eq!(refused, Some(Fault::QueueDeadline(limit)));
     assert!(begun.elapsed() >= limit && begun.elapsed() < limit + Duration::from_millis(10));
     assert_eq!(rig.occupancy(), (1, 0, 0));
@@ -327,7 +328,7 @@ async fn cancelling_and_giving_back_at_once_loses_nothing() {
     for turn in 0..2_000_u32 {
         let rig = rig.clone();
         let task = tokio::spawn(async move {
-            let lease = rig.pool.lease().await.expect("room in the queue, time enough");
+            let lease = rig.pool.lease(|| false).await.expect("room in the queue, time enough");
             let task = rig.start(lease);
             tokio::task::yield_now().await;
             if turn % 7 == 0 { task.retire() } else { task.done() }

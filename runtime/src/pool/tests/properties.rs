@@ -147,7 +147,8 @@ impl World {
                 self.at_work.push(task);
             }
             Some(Ok(lease)) => self.making.push(lease.permit),
-            Some(Err(Fault::QueueFull(queued))) => assert_eq!(queued, self.scale.queue as usize),
+            // Fewer where the wait would be too long.
+            Some(Err(Fault::QueueFull(queued))) => assert!(queued <= self.scale.queue as usize),
             Some(Err(Fault::QueueDeadline(limit))) => assert_eq!(limit, self.scale.queue_timeout.as_duration()),
             Some(Err(fault)) => panic!("{fault}"),
         }

@@ -70,7 +70,12 @@ impl Rig {
     }
 
     pub(super) fn with(scale: &Scale, isolation: Isolation) -> Self {
-        let pool = Pool::new(PoolConfig::new(scale, isolation));
+        Self::within(&Room::new(usize::MAX), scale, isolation)
+    }
+
+    /// A pool that shares its room with others.
+    pub(super) fn within(room: &Arc<Room>, scale: &Scale, isolation: Isolation) -> Self {
+        let pool = Pool::new(PoolConfig::new(scale, isolation), room);
         Self { pool, shareable: scale.concurrency > 1, made: Arc::default(), gone: Arc::default() }
     }
 
@@ -95,7 +100,7 @@ impl Rig {
     pub(super) fn wait(&self) -> Waiting {
         let pool = Arc::clone(&self.pool);
         // A task's budget would let a poll by hand answer "pending" though it is not.
-        let future = Box::pin(tokio::task::unconstrained(async move { pool.lease().await }));
+        let future = Box::pin(tokio::task::unconstrained(async move { pool.lease(|| false).await }));
         let mut waiting = Waiting { future: Some(future), answer: None };
         waiting.poll();
         waiting
@@ -140,11 +145,11 @@ impl Rig {
     }
 
     pub(super) fn sweep(&self) -> Vec<u64> {
-        self.pool.sweep(Instant::now()).iter().map(Pooled::id).collect()
+        self.pool.sweep(Instant::now()).iter().map(|gone| gone._instance.id()).collect()
     }
 
     pub(super) fn evict(&self) -> Option<u64> {
-        self.pool.evict().map(|fake| fake.id())
+        self.pool.evict().map(|gone| gone._instance.id())
     }
 
     /// Uses at work in each instance that others may share.
