@@ -1,7 +1,8 @@
 //! The queue of one pool: bounded in number, and in the time that whoever joins would wait.
 //!
 //! First come, first served. Turning away at the door costs the least: whoever is let in is served in time, and whoever is
-//! not hears so at once, not when the deadline has passed.
+//! not hears so at once, not when the deadline has passed. The queue is as long as can be served in three quarters of the
+//! time that may be waited, by the pace of the last grants; the last quarter is for when that was too hopeful.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -56,7 +57,7 @@ impl<T> Queue<T> {
             self.pace.rest(now);
         }
         let ahead = self.waiters.len();
-        if ahead >= self.limit || (ahead > 0 && self.pace.wait(ahead + 1, now) > self.timeout) {
+        if ahead >= self.limit || (ahead > 0 && self.pace.wait(ahead + 1, now) > self.timeout / 4 * 3) {
             return Err(Fault::QueueFull(ahead));
         }
         let (sender, granted) = oneshot::channel();
