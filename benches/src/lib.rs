@@ -6,12 +6,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test says what went wrong by failing"))]
 
 pub mod cases;
+pub mod client;
 pub mod guest_alone;
 pub mod hyper_alone;
 pub mod in_memory;
 pub mod load;
 pub mod local;
 pub mod machine;
+pub mod node;
+pub mod open;
 pub mod peers;
 pub mod report;
 pub mod rounds;

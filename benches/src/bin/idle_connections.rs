@@ -1,0 +1,59 @@
+//! What an idle connection costs, beside bare hyper: each has asked once and is kept alive. Prints resident memory per
+//! connection, and how fast others are served meanwhile. `idle_connections [NUMBER]`, 10,000 by default; the limit of open
+//! files must allow that many (`ulimit -n`).
+
+use std::time::Duration;
+
+use samovar_benches::client::Client;
+use samovar_benches::load::Call;
+use samovar_benches::node::{Node, beside, callers};
+use samovar_benches::server::{Launch, Server, address_after};
+
+const ROUND: Duration = Duration::from_secs(4);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let number: usize = std::env::args().nth(1).map_or(Ok(10_000), |arg| arg.parse())?;
+    let hyper = Server::start(&Launch {
+        program: beside("bare_hyper")?,
+        args: Vec::new(),
+        ready: |line| address_after("listening", line),
+    })?;
+    let node = Node::start()?;
+    node.deploy("hello", "").await?;
+    println!(
+        "| server | idle connections | bytes each | requests/s without | with | p99 without | with |\n|{}",
+        " --- |".repeat(7)
+    );
+    let bare = measure("bare hyper", &hyper, "hello from /hello\n", number).await?;
+    let ours = measure("samovar", &node.server, "hello\n", number).await?;
+    println!("\nsamovar's over hyper's: {:.2}", ours / bare);
+    Ok(())
+}
+
+/// Opens connections, and answers what each costs in bytes.
+async fn measure(name: &str, server: &Server, body: &'static str, number: usize) -> anyhow::Result<f64> {
+    let load = || callers(&server.address, Call::get("/hello", body), ROUND);
+    load().await?;
+    let before = load().await?;
+    let empty = server.resident_memory()?;
+    let mut idle = Vec::with_capacity(number);
+    for _ in 0..number {
+        let mut client = Client::new(&server.address, "/hello");
+        let answer = client.get().await?;
+        anyhow::ensure!(answer.status == 200, "answered with status {}", answer.status);
+        idle.push(client);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let each = server.resident_memory()?.saturating_sub(empty) as f64 / number as f64;
+    let with = load().await?;
+    println!(
+        "| {name} | {number} | {each:.0} | {:.0} | {:.0} | {:.2?} | {:.2?} |",
+        before.rate(),
+        with.rate(),
+        before.percentile(0.99),
+        with.percentile(0.99)
+    );
+    drop(idle);
+    Ok(each)
+}

@@ -1,0 +1,85 @@
+//! A platform under test, with functions deployed.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::load::{self, Call, Load, Outcome, Protocol};
+use crate::server::{Launch, Server, address_after};
+
+/// Where the tests' guests are built.
+const GUESTS: &str = "tests/guests/target/wasm32-wasip2/release";
+
+/// A running platform; ended when dropped.
+pub struct Node {
+    /// The process.
+    pub server: Server,
+    program: PathBuf,
+    data: TempDir,
+}
+
+impl Node {
+    /// Starts the `samovar` that was built beside this program.
+    ///
+    /// # Errors
+    /// When it is not there or does not start.
+    pub fn start() -> anyhow::Result<Self> {
+        let program = beside("samovar")?;
+        let data = tempfile::tempdir()?;
+        let dir = data.path().to_str().context("a temporary directory has a plain name")?;
+        let args = ["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0", "--data-dir", dir];
+        let server = Server::start(&Launch {
+            program: program.clone(),
+            args: args.map(str::to_owned).to_vec(),
+            ready: |line| address_after("gateway", line),
+        })?;
+        Ok(Self { server, program, data })
+    }
+
+    /// Deploys one of the tests' guests under its own name, with these lines of `[function.NAME]`.
+    ///
+    /// # Errors
+    /// When it is not built, or refused.
+    pub async fn deploy(&self, guest: &str, settings: &str) -> anyhow::Result<()> {
+        let artifact = std::env::current_dir()?.join(format!("{GUESTS}/{guest}.wasm"));
+        anyhow::ensure!(artifact.exists(), "{} is not there; build it with `make guests`", artifact.display());
+        let dir = tempfile::tempdir()?;
+        let manifest =
+            format!("[function.{guest}]\nbuild = \"true\"\nartifact = \"{}\"\n{settings}\n", artifact.display());
+        std::fs::write(dir.path().join("samovar.toml"), manifest)?;
+        let output = Command::new(&self.program)
+            .arg("deploy")
+            .arg("--data-dir")
+            .arg(self.data.path())
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .await?;
+        anyhow::ensure!(output.status.success(), "{guest}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+}
+
+/// A program that was built beside this one.
+///
+/// # Errors
+/// When this one's own place is not known.
+pub fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own.parent().map(Path::to_owned).context("an executable is in a directory")?.join(name))
+}
+
+/// 32 HTTP/1.1 connections that call a path in a closed loop.
+///
+/// # Errors
+/// When an answer is not this one.
+pub async fn callers(address: &str, call: Call, span: Duration) -> anyhow::Result<Outcome> {
+    let address = address.to_owned();
+    let load = Load { protocol: Protocol::Http1, connections: 32, span };
+    // The load has a runtime of its own.
+    tokio::task::spawn_blocking(move || load::run(&address, &call, load)).await?
+}
