@@ -74,7 +74,7 @@ async fn chunks_of_impossible_size_are_refused() {
         raw.send(head).await;
         raw.try_send(body).await;
         let answer = answered(&mut raw).await;
-        assert!(!answer.contains(" 200 "), "{:.40}: {answer}", body);
+        assert!(!answer.contains(" 200 "), "{body:.40}: {answer}");
     }
     let after = node.resident_kib();
     assert!(after < before + (32 << 10), "{before} KiB before, {after} KiB after");
