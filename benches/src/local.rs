@@ -48,7 +48,8 @@ pub async fn gateway(dir: &Path, component: &Path, manifest: &str) -> anyhow::Re
     let digest = upload.finish().await?;
     let file = artifacts.file(&digest).await?;
     let mut config = HostConfig::new(data.compiled(), data.logs());
-    config.max_instances = MAX_INSTANCES;
+    config.capacity.instances = MAX_INSTANCES;
+    config.capacity.wasi03 = MAX_INSTANCES;
     let host = Host::start(config, Arc::new(artifacts)).map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let compiled = host.compile(digest, &file).await?;
     let name: FunctionName = "hello".parse()?;

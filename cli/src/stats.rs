@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use samovar_model::FunctionName;
 use samovar_model::api::{NamedStats, StatsList};
+use samovar_model::{FunctionName, HostStats};
 
 use crate::args::{Format, Global};
 use crate::console::Console;
@@ -49,7 +49,9 @@ pub(crate) async fn run(args: &StatsArgs, global: &Global, console: &mut Console
 
 async fn fetch(control: &Control, name: Option<&FunctionName>) -> anyhow::Result<StatsList> {
     Ok(match name {
-        Some(name) => StatsList { functions: vec![control.get(&format!("/v1/functions/{name}/stats")).await?] },
+        Some(name) => {
+            StatsList { functions: vec![control.get(&format!("/v1/functions/{name}/stats")).await?], host: None }
+        }
         None => control.get("/v1/stats").await?,
     })
 }
@@ -70,7 +72,26 @@ fn show(args: &StatsArgs, list: &StatsList, console: &mut Console) -> anyhow::Re
             console.line(line)?;
         }
     }
+    if let Some(host) = &list.host {
+        console.note(usage(host));
+    }
     Ok(())
+}
+
+/// What the host has in use, in a line.
+fn usage(host: &HostStats) -> String {
+    format!(
+        "host: {} of {} instances; memory {} of {}; code of {} components, {} of {}, {} loads, {} evictions",
+        host.instances,
+        host.max_instances,
+        human::size(host.memory_bytes),
+        human::size(host.memory_budget_bytes),
+        host.components,
+        human::size(host.code_bytes),
+        human::size(host.code_budget_bytes),
+        host.code_loads,
+        host.code_evictions,
+    )
 }
 
 fn table(functions: &[NamedStats]) -> Table {

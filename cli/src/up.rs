@@ -15,7 +15,7 @@ use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedRegistry};
 use samovar_cluster::{Artifacts, Registry, garbage};
 use samovar_control::{Control, ControlConfig};
 use samovar_gateway::{Gateway, GatewayConfig, service::url};
-use samovar_model::Span;
+use samovar_model::{ByteSize, Span};
 use samovar_runtime::{Host, HostConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +24,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::location::default_data_dir;
 
+use limits::Limits;
 use local::LocalHost;
 use platform::LocalPlatform;
 
@@ -52,9 +53,18 @@ pub(crate) struct UpArgs {
     /// How long requests under way may take to finish after Ctrl-C or SIGTERM
     #[arg(long, value_name = "SPAN", default_value = "30s")]
     drain_timeout: Span,
-    /// The most instances alive at once, in each of the two engines
-    #[arg(long, value_name = "NUMBER", default_value_t = 2_000)]
-    max_instances: u32,
+    /// The most instances alive at once; what the machine cannot hold is left out, with a warning that says what to change
+    /// [default: what the machine allows, up to 10000]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    max_instances: Option<u32>,
+    /// The most memory that the process is to have; past it idle instances go, then code, then invocations are turned away
+    /// [default: that of the cgroup or the machine, less an eighth]
+    #[arg(long, value_name = "SIZE")]
+    memory_budget: Option<ByteSize>,
+    /// The most compiled code kept loaded; past it the code that is worth least goes, and is loaded again at its next call
+    /// [default: a quarter of the memory budget]
+    #[arg(long, value_name = "SIZE")]
+    code_budget: Option<ByteSize>,
     /// The most connections open at once; more wait
     #[arg(long, value_name = "NUMBER", default_value_t = 20_000)]
     max_connections: usize,
@@ -87,13 +97,14 @@ pub(crate) async fn run(args: UpArgs, data_dir: Option<&Path>) -> anyhow::Result
     log_to_stderr(&args)?;
     let mut signals = Signals::new()?;
     limits::raise_open_files();
+    let limits = Limits::look(&args);
     let data_dir = data_dir.map_or_else(default_data_dir, Path::to_owned);
     let data_dir = DataDir::open(data_dir)?;
     let listener = bind(args.listen, "--listen").await?;
     let control_listener = bind(args.control_listen, "--control-listen").await?;
     let (gateway_url, control_url) = (url(listener.local_addr()?), url(control_listener.local_addr()?));
 
-    let node = start(&args, data_dir, &gateway_url).await?;
+    let node = start(&args, &limits, data_dir, &gateway_url).await?;
     node.gateway.apply(&Arc::clone(&node.registry.watch().borrow()));
     tokio::spawn({
         let (gateway, snapshots) = (node.gateway.clone(), node.registry.watch());
@@ -135,15 +146,19 @@ pub(crate) async fn run(args: UpArgs, data_dir: Option<&Path>) -> anyhow::Result
     Ok(())
 }
 
-async fn start(args: &UpArgs, data_dir: DataDir, gateway_url: &str) -> anyhow::Result<Node> {
+async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &str) -> anyhow::Result<Node> {
     let registry = Arc::new(EmbeddedRegistry::open(&data_dir)?);
     let artifacts: Arc<dyn Artifacts> = Arc::new(EmbeddedArtifacts::open(&data_dir)?);
     let collected = garbage::collect(&*registry, &*artifacts).await?;
     if collected.removed > 0 {
         tracing::info!(removed = collected.removed, "artifacts of unfinished deploys removed");
     }
-    let host_config =
-        HostConfig { max_instances: args.max_instances, ..HostConfig::new(data_dir.compiled(), data_dir.logs()) };
+    let host_config = HostConfig {
+        capacity: limits.capacity,
+        memory_budget_bytes: limits.memory_budget_bytes,
+        code_budget_bytes: limits.code_budget_bytes,
+        ..HostConfig::new(data_dir.compiled(), data_dir.logs())
+    };
     let host = Host::start(host_config, Arc::clone(&artifacts))
         .map_err(|error| anyhow::anyhow!("cannot start the host: {error:#}"))?;
     let snapshot = Arc::clone(&registry.watch().borrow());

@@ -8,7 +8,7 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
 use samovar_model::api::ComponentInfo;
-use samovar_model::{Digest, FunctionName, FunctionStats, LogLine, Settings};
+use samovar_model::{Digest, FunctionName, FunctionStats, HostStats, LogLine, Settings};
 
 /// Why a component or its settings cannot be deployed, in words for the person who deploys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,11 @@ pub trait Platform: Send + Sync + 'static {
 
     /// A function's statistics, or `None` when it has not been called on any host.
     async fn stats(&self, name: &FunctionName) -> Option<FunctionStats>;
+
+    /// How much of what the host has is in use; `None` when the platform is not one host.
+    fn host(&self) -> Option<HostStats> {
+        None
+    }
 
     /// A function's log lines from `since` on, oldest first, and if `follow` then those to come, without an end.
     async fn logs(&self, name: &FunctionName, since: Option<Timestamp>, follow: bool) -> BoxStream<'static, LogLine>;

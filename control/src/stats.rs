@@ -24,7 +24,7 @@ pub(crate) async fn show(State(control): State<Control>, Name(name): Name) -> Re
 /// Statistics of all functions.
 #[utoipa::path(get, path = "/v1/stats", operation_id = "all_stats", tag = "functions", responses((status = 200, body = StatsList)))]
 pub(crate) async fn list(State(control): State<Control>) -> axum::Json<StatsList> {
-    axum::Json(StatsList { functions: of_all(&control).await })
+    axum::Json(StatsList { functions: of_all(&control).await, host: control.0.platform.host() })
 }
 
 /// The statistics of every function in the registry, by name.

@@ -66,6 +66,7 @@ impl From<Fault> for Problem {
             Fault::Deadline(_) => (StatusCode::GATEWAY_TIMEOUT, "The function took too long"),
             Fault::CpuBudget(_) => (StatusCode::GATEWAY_TIMEOUT, "The function computed for too long"),
             Fault::QueueFull(_) | Fault::QueueDeadline(_) => (StatusCode::SERVICE_UNAVAILABLE, "The function is busy"),
+            Fault::HostMemory { .. } => (StatusCode::SERVICE_UNAVAILABLE, "The host is short of memory"),
             Fault::NoCapacity => (StatusCode::SERVICE_UNAVAILABLE, "No capacity"),
             Fault::Draining => (StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
             Fault::NotAvailable => (StatusCode::SERVICE_UNAVAILABLE, "Code not available"),

@@ -72,7 +72,10 @@ impl<D: Dispatcher> Gateway<D> {
     pub async fn follow(&self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
         loop {
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
-            self.apply(&snapshot);
+            // The one that the gateway was started with has been applied.
+            if snapshot.version != *self.0.routed.borrow() {
+                self.apply(&snapshot);
+            }
             if snapshots.changed().await.is_err() {
                 return;
             }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::manifest::FunctionTable;
-use crate::{ComponentKind, Digest, FunctionName, FunctionStats, RevisionNumber, Settings};
+use crate::{ComponentKind, Digest, FunctionName, FunctionStats, HostStats, RevisionNumber, Settings};
 
 /// The largest component that can be uploaded: 256 MiB.
 pub const MAX_ARTIFACT_BYTES: u64 = 256 << 20;
@@ -175,6 +175,9 @@ pub struct NamedStats {
 pub struct StatsList {
     /// By name.
     pub functions: Vec<NamedStats>,
+    /// The host that runs them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostStats>,
 }
 
 /// A problem document (RFC 9457), as the gateway and the control API send them.

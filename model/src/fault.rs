@@ -57,6 +57,12 @@ pub enum Fault {
     /// The host can hold no more instances, and none is idle.
     #[error("the host is at its limit of instances")]
     NoCapacity,
+    /// The host is short of memory, and nothing idle is left to let go.
+    #[error("the host is short of memory")]
+    HostMemory {
+        /// Whether the function had been running, and asked for more than there was.
+        started: bool,
+    },
     /// The host takes nothing new.
     #[error("the host is draining")]
     Draining,
@@ -84,6 +90,7 @@ impl Fault {
             Self::QueueFull(_)
             | Self::QueueDeadline(_)
             | Self::NoCapacity
+            | Self::HostMemory { .. }
             | Self::Draining
             | Self::NotAvailable
             | Self::BodyTooLarge(_)
@@ -103,6 +110,7 @@ impl Fault {
             Self::QueueFull(_) => "queue-full",
             Self::QueueDeadline(_) => "queue-deadline",
             Self::NoCapacity => "no-capacity",
+            Self::HostMemory { .. } => "host-memory",
             Self::Draining => "draining",
             Self::NotAvailable => "not-available",
             Self::BodyTooLarge(_) => "body-too-large",
@@ -111,7 +119,7 @@ impl Fault {
     }
 
     /// Every label, in the order in which statistics show them.
-    pub const LABELS: [&'static str; 13] = [
+    pub const LABELS: [&'static str; 14] = [
         "trap",
         "out-of-memory",
         "invalid-response",
@@ -121,6 +129,7 @@ impl Fault {
         "queue-full",
         "queue-deadline",
         "no-capacity",
+        "host-memory",
         "draining",
         "not-available",
         "body-too-large",
@@ -134,6 +143,7 @@ impl Fault {
             Self::QueueFull(_)
                 | Self::QueueDeadline(_)
                 | Self::NoCapacity
+                | Self::HostMemory { started: false }
                 | Self::Draining
                 | Self::NotAvailable
                 | Self::Start

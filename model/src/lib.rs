@@ -25,5 +25,5 @@ pub use outbound::{OutboundError, OutboundPattern};
 pub use request_id::RequestId;
 pub use revision::{ComponentKind, FunctionState, Revision, RevisionId, RevisionNumber};
 pub use route::{Clash, HostPattern, Methods, PathPattern, Route, RouteError, Segment};
-pub use telemetry::{FunctionStats, LogLine, LogStream};
+pub use telemetry::{FunctionStats, HostStats, LogLine, LogStream};
 pub use units::{ByteSize, Span, UnitError};

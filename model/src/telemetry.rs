@@ -38,6 +38,33 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// How much of what a host has is in use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostStats {
+    /// Instances alive now, of all functions.
+    pub instances: u64,
+    /// The most that can be alive at once.
+    pub max_instances: u64,
+    /// Memory that the process has resident, with page tables, less what is kept ready for instances to come.
+    pub memory_bytes: u64,
+    /// Memory that is resident, or promised to what is alive: what is held against the budget.
+    pub memory_used_bytes: u64,
+    /// The most that is to be used.
+    pub memory_budget_bytes: u64,
+    /// Compiled code that is loaded.
+    pub code_bytes: u64,
+    /// The most that is kept loaded.
+    pub code_budget_bytes: u64,
+    /// Components whose code is loaded.
+    pub components: u64,
+    /// How often code was loaded.
+    pub code_loads: u64,
+    /// How often code was let go to make room.
+    pub code_evictions: u64,
+    /// Idle instances that were dropped to make room.
+    pub instance_evictions: u64,
+}
+
 /// How a function has fared on a host since the host started.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FunctionStats {

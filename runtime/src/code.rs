@@ -1,7 +1,10 @@
-//! Compiled code: made once at deploy, kept on disk, mapped at first use.
+//! Compiled code: made once at deploy, kept on disk, mapped at first use, and let go by [`cache`] when the budget is used up.
 //!
 //! A file is named by the artifact's digest and the engine's compatibility, so that an upgrade never maps what it cannot
 //! run. Compiling happens on threads of lowered priority: serving goes first on a busy machine.
+
+pub(crate) mod cache;
+mod greedy_dual;
 
 use std::fs::File;
 use std::io::Write;
@@ -20,6 +23,7 @@ use crate::component::inspect;
 use crate::engine::{Engines, compatibility};
 use crate::guest::Guest;
 use crate::interfaces;
+use cache::Loaded;
 
 /// Why code could not be had.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -36,6 +40,9 @@ pub enum CodeError {
         error: Arc<std::io::Error>,
     },
 }
+
+/// What a loaded component takes besides its file: its description, and what it is linked with.
+const LINKED_BYTES: u64 = 96 << 10;
 
 /// A component that is ready to be instantiated.
 pub(crate) enum Code {
@@ -68,6 +75,8 @@ pub struct Compiled {
 pub(crate) struct CodeStore {
     dir: PathBuf,
     engines: Engines,
+    /// What the names of files for each engine end in.
+    endings: [String; 2],
     wasi02: Linker<Guest>,
     wasi03: Linker<Guest>,
     /// Compiles on threads of its own, at lowered priority.
@@ -84,7 +93,9 @@ impl CodeStore {
             .thread_name(|index| format!("samovar-compile-{index}"))
             .start_handler(|_| lower_priority())
             .build()?;
+        let ending = |kind| format!("{:016x}.cwasm", compatibility(engines.of(kind)));
         Ok(Self {
+            endings: [ending(ComponentKind::Wasi02), ending(ComponentKind::Wasi03)],
             wasi02: interfaces::linker(engines.of(ComponentKind::Wasi02), ComponentKind::Wasi02)?,
             wasi03: interfaces::linker(engines.of(ComponentKind::Wasi03), ComponentKind::Wasi03)?,
             dir,
@@ -134,10 +145,12 @@ impl CodeStore {
     ///
     /// # Errors
     /// [`CodeError::Io`] when it has not been compiled, or by another version.
-    pub(crate) fn load(&self, digest: Digest, kind: ComponentKind) -> Result<Code, CodeError> {
+    pub(crate) fn load(&self, digest: Digest, kind: ComponentKind) -> Result<Loaded, CodeError> {
         let path = self.path(digest, kind);
-        std::fs::metadata(&path).map_err(io_error(&path))?;
-        self.load_file(kind, &path)
+        let started = Instant::now();
+        let size_bytes = std::fs::metadata(&path).map_err(io_error(&path))?.len() + LINKED_BYTES;
+        let code = self.load_file(kind, &path)?;
+        Ok(Loaded { code, size_bytes, took: started.elapsed() })
     }
 
     #[allow(unsafe_code, reason = "precompiled code is mapped")]
@@ -156,7 +169,11 @@ impl CodeStore {
     }
 
     fn path(&self, digest: Digest, kind: ComponentKind) -> PathBuf {
-        self.dir.join(format!("{digest}-{:016x}.cwasm", compatibility(self.engines.of(kind))))
+        let ending = match kind {
+            ComponentKind::Wasi02 => &self.endings[0],
+            ComponentKind::Wasi03 => &self.endings[1],
+        };
+        self.dir.join(format!("{digest}-{ending}"))
     }
 
     /// Removes compiled code of artifacts other than these, and what no engine here can run.

@@ -3,6 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::machine::{Capacity, Machine};
+
+/// This part of the memory budget is the default budget of code.
+pub const CODE_SHARE: u64 = 4;
+
 /// What a host is started with.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
@@ -11,9 +16,15 @@ pub struct HostConfig {
     pub compiled_dir: PathBuf,
     /// Where functions' logs are kept.
     pub logs_dir: PathBuf,
-    /// The most instances that can be alive at once on this host, in each of its two engines. Costs address space (4 GiB
-    /// each), not memory. Default 2,000.
-    pub max_instances: u32,
+    /// What the engines are made for, most of all the instances that can be alive at once. Costs mappings and address space,
+    /// not memory. Default: what the machine allows, up to 10,000 instances.
+    pub capacity: Capacity,
+    /// The most memory that the process is to have, its page tables included. Past it idle instances go, then code, then
+    /// invocations that need an instance are shed. Default: that of the cgroup or the machine, less an eighth.
+    pub memory_budget_bytes: u64,
+    /// The most compiled code that is kept loaded. Past it the code that is worth least goes, and is loaded again at its next
+    /// call. Default: a quarter of the memory budget.
+    pub code_budget_bytes: u64,
     /// How often idle instances are looked through for those past their time. Default 250 ms.
     pub sweep_interval: Duration,
     /// How much of a function's log is kept on disk. Default 8 MiB.
@@ -21,12 +32,17 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
-    /// The defaults, with these two directories.
+    /// The defaults on this machine, with these two directories.
     pub fn new(compiled_dir: PathBuf, logs_dir: PathBuf) -> Self {
+        let machine = Machine::look();
+        let memory_budget_bytes = machine.memory_budget();
+        let (capacity, _) = machine.capacity(machine.instances(memory_budget_bytes));
         Self {
             compiled_dir,
             logs_dir,
-            max_instances: 2_000,
+            capacity,
+            memory_budget_bytes,
+            code_budget_bytes: memory_budget_bytes / CODE_SHARE,
             sweep_interval: Duration::from_millis(250),
             log_bytes_per_function: 8 << 20,
         }

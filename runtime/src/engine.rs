@@ -10,6 +10,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use samovar_model::ComponentKind;
 
+use crate::machine::{Capacity, STACKS_PER_WASI03};
 use crate::turn;
 
 /// The time between two epochs: the grain in which a guest's time on a core is counted, and in which it is noticed that it has
@@ -24,11 +25,26 @@ pub(crate) struct Engines {
 }
 
 impl Engines {
-    /// Makes both engines, each with room for this many instances, and starts the tick.
-    pub(crate) fn start(max_instances: u32) -> wasmtime::Result<Self> {
-        let engines = Self { wasi02: engine(max_instances, false)?, wasi03: engine(max_instances, true)? };
+    /// Makes both engines with room for these instances, and starts the tick.
+    pub(crate) fn start(capacity: Capacity, memory_budget_bytes: u64) -> wasmtime::Result<Self> {
+        let keep_bytes = keep_resident(capacity.instances, memory_budget_bytes);
+        let wasi02 = Size { instances: capacity.instances, stacks: capacity.instances, keep_bytes };
+        let stacks = u64::from(capacity.wasi03) * STACKS_PER_WASI03;
+        let stacks = u32::try_from(stacks).unwrap_or(u32::MAX);
+        let wasi03 = Size { instances: capacity.wasi03, stacks, keep_bytes };
+        let engines = Self { wasi02: engine(&wasi02, false)?, wasi03: engine(&wasi03, true)? };
         tick(&engines)?;
         Ok(engines)
+    }
+
+    /// What both pools keep resident in places that are free, for the next instance to have.
+    pub(crate) fn reusable_bytes(&self) -> u64 {
+        let of = |engine: &Engine| {
+            let metrics = engine.pooling_allocator_metrics()?;
+            let stacks = metrics.unused_stack_bytes_resident().unwrap_or(0);
+            Some((metrics.unused_memory_bytes_resident() + metrics.unused_table_bytes_resident() + stacks) as u64)
+        };
+        of(&self.wasi02).unwrap_or(0) + of(&self.wasi03).unwrap_or(0)
     }
 
     /// The engine for components of this kind.
@@ -47,9 +63,25 @@ pub(crate) fn compatibility(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
-fn engine(max_instances: u32, concurrency: bool) -> wasmtime::Result<Engine> {
+/// The size of one engine's pool.
+struct Size {
+    instances: u32,
+    stacks: u32,
+    /// What a memory's place keeps resident for the next instance.
+    keep_bytes: usize,
+}
+
+/// What each free place of a memory may keep resident: up to 1 MiB, and all of them together no more than a quarter of the
+/// budget.
+fn keep_resident(instances: u32, memory_budget_bytes: u64) -> usize {
+    let each = memory_budget_bytes / 4 / u64::from(instances.max(1));
+    // Whole pages of any size that a page has.
+    usize::try_from(each.clamp(64 << 10, 1 << 20)).unwrap_or(1 << 20) & !0xffff
+}
+
+fn engine(size: &Size, concurrency: bool) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_instances)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(size)));
     config.epoch_interruption(true);
     config.concurrency_support(concurrency);
     config.wasm_component_model_async(concurrency);
@@ -58,15 +90,17 @@ fn engine(max_instances: u32, concurrency: bool) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-fn pool(max_instances: u32) -> PoolingAllocationConfig {
+fn pool(size: &Size) -> PoolingAllocationConfig {
+    let instances = size.instances;
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(max_instances);
+    pool.total_component_instances(instances);
     // A component holds several core instances: 3 or 4 with the usual adapters, more in Python's.
-    pool.total_core_instances(max_instances.saturating_mul(8));
-    pool.total_memories(max_instances.saturating_mul(2));
-    pool.total_tables(max_instances.saturating_mul(4));
-    pool.total_stacks(max_instances.saturating_mul(2));
-    pool.total_gc_heaps(max_instances);
+    pool.total_core_instances(instances.saturating_mul(8));
+    // Each reserves 4 GiB of address space. A component with two memories takes two instances' places.
+    pool.total_memories(instances);
+    pool.total_tables(instances.saturating_mul(4));
+    pool.total_stacks(size.stacks);
+    pool.total_gc_heaps(instances);
     pool.max_core_instance_size(4 << 20);
     pool.max_component_instance_size(4 << 20);
     pool.max_tables_per_module(8);
@@ -80,7 +114,7 @@ fn pool(max_instances: u32) -> PoolingAllocationConfig {
         // The kernel tells which pages were written, and only those are reset. Pages that were swapped out escape this scan
         // in wasmtime 48.0.8 and would leak to the slot's next tenant, hence the condition.
         pool.pagemap_scan(Enabled::Auto);
-        pool.linear_memory_keep_resident(1 << 20);
+        pool.linear_memory_keep_resident(size.keep_bytes);
         pool.table_keep_resident(64 << 10);
     }
     pool

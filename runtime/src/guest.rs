@@ -13,6 +13,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::interfaces::outbound::{Hooks, Outbound};
 use crate::interfaces::stdio::{GuestOutput, InstanceLog};
 use crate::logs::LogSink;
+use crate::memory::{HostShort, Place, Share};
 use crate::turn::{self, Slice};
 
 // What an instance may make the host keep for it: memory that `limits.memory` does not count. Together they hold one
@@ -53,8 +54,9 @@ impl Guest {
         settings: &Settings,
         outbound: &Arc<Outbound>,
         sink: &LogSink,
-        instance: u64,
+        place: Place,
     ) -> Store<Self> {
+        let Place { id: instance, share } = place;
         let log = InstanceLog::new(sink.clone(), instance);
         let mut wasi = WasiCtx::builder();
         wasi.stdout(GuestOutput::new(Arc::clone(&log), LogStream::Stdout));
@@ -74,7 +76,7 @@ impl Guest {
             wasi: wasi.build(),
             http,
             hooks: Hooks::new(Arc::clone(outbound), instance),
-            memory: MemoryMeter::new(settings.limits.memory.as_bytes()),
+            memory: MemoryMeter::new(settings.limits.memory.as_bytes(), share),
             cpu: CpuMeter::new(settings.limits.cpu.as_duration()),
             log,
         };
@@ -155,11 +157,14 @@ pub(crate) struct MemoryMeter {
     limit_bytes: usize,
     /// Whether growth was ever refused: such an instance is not used again. Shared with whoever decides that.
     refused: Arc<AtomicBool>,
+    /// The instance's part of the host's memory.
+    share: Share,
 }
 
 impl MemoryMeter {
-    fn new(limit_bytes: u64) -> Self {
-        Self { used_bytes: 0, limit_bytes: usize::try_from(limit_bytes).unwrap_or(usize::MAX), refused: Arc::default() }
+    fn new(limit_bytes: u64, share: Share) -> Self {
+        let limit_bytes = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
+        Self { used_bytes: 0, limit_bytes, refused: Arc::default(), share }
     }
 
     /// Whether growth was ever refused.
@@ -172,24 +177,30 @@ impl MemoryMeter {
         Arc::clone(&self.refused)
     }
 
-    fn grow(&mut self, current: usize, desired: usize) -> bool {
-        let used = self.used_bytes.saturating_add(desired.saturating_sub(current));
+    fn grow(&mut self, current: usize, desired: usize) -> Result<bool, HostShort> {
+        let more = desired.saturating_sub(current);
+        let used = self.used_bytes.saturating_add(more);
         if used > self.limit_bytes {
             self.refused.store(true, Ordering::Relaxed);
-            return false;
+            return Ok(false);
+        }
+        // What a memory begins with is mostly an image that instances share, or never touched: what is resident tells.
+        if current > 0 {
+            self.share.grow(more as u64)?;
         }
         self.used_bytes = used;
-        true
+        Ok(true)
     }
 }
 
 impl ResourceLimiter for MemoryMeter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(current, desired))
+        // An error stops the guest on the spot, rather than leave it to what it does without the memory.
+        Ok(self.grow(current, desired)?)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let bytes = size_of::<usize>();
-        Ok(self.grow(current.saturating_mul(bytes), desired.saturating_mul(bytes)))
+        Ok(self.grow(current.saturating_mul(bytes), desired.saturating_mul(bytes))?)
     }
 }

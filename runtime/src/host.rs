@@ -14,19 +14,26 @@ use dashmap::DashMap;
 use http::{Request, Response};
 use http_body::Body;
 use samovar_cluster::Artifacts;
-use samovar_model::{ComponentKind, Digest, Fault, FunctionName, FunctionStats, RequestId, RevisionId, Settings};
+use samovar_model::{
+    ComponentKind, Digest, Fault, FunctionName, FunctionStats, HostStats, RequestId, RevisionId, Settings,
+};
 use tokio_util::task::TaskTracker;
 
 use crate::answer::{Answering, Leased};
 use crate::body::ResponseBody;
-use crate::code::{Code, CodeError, CodeStore, Compiled};
+use crate::code::cache::{CodeCache, CodeLimits, Loaded};
+use crate::code::{CodeError, CodeStore, Compiled};
 use crate::config::HostConfig;
 use crate::engine::Engines;
+use crate::idle::IdleOrder;
 use crate::instance::{Blueprint, Instance, MakeError};
 use crate::interfaces::outbound::{Outbound, OutboundClient};
 use crate::lane::Lane;
 use crate::logs::LogStore;
+use crate::memory::{HostMemory, Relief};
+use crate::metrics;
 use crate::pool::Permit;
+use crate::pressure;
 use crate::record::Record;
 use crate::request::Admitted;
 use crate::revision::{Revision, Surroundings};
@@ -44,6 +51,22 @@ const MAKE_PAUSE: Duration = Duration::from_millis(5);
 /// How many instances the engines can hold beyond those that have seats: stopped ones that are about to go, and those that a
 /// deploy tries out.
 const SPARE_INSTANCES: u32 = 32;
+impl Relief for Inner {
+    fn relieve(&self, more: u64) {
+        let revisions = || self.revisions();
+        while self.memory.missing(more) > 0 && self.idle.evict(None, revisions).is_some() {}
+        let missing = self.memory.missing(more);
+        if missing > 0 {
+            self.codes.shrink(missing);
+        }
+    }
+}
+
+impl Inner {
+    fn revisions(&self) -> Vec<Arc<Revision>> {
+        self.revisions.iter().filter_map(|entry| entry.value().upgrade()).collect()
+    }
+}
 
 /// A host: runs functions. Cheap to clone.
 #[derive(Clone)]
@@ -51,17 +74,22 @@ pub struct Host(Arc<Inner>);
 
 pub(crate) struct Inner {
     code: Arc<CodeStore>,
+    codes: Arc<CodeCache>,
+    memory: Arc<HostMemory>,
+    engines: Engines,
+    idle: IdleOrder,
     artifacts: Arc<dyn Artifacts>,
     logs: LogStore,
     client: OutboundClient,
     revisions: DashMap<RevisionId, Weak<Revision>>,
+    /// The same, by function.
+    live: DashMap<FunctionName, Vec<Weak<Revision>>>,
     counters: DashMap<FunctionName, Arc<Counters>>,
     next_instance: AtomicU64,
     /// Guests that work on after their answer: draining waits for them.
     background: TaskTracker,
     lane: Arc<Lane>,
-    /// Of each engine.
-    rooms: [(ComponentKind, Arc<Room>); 2],
+    room: Arc<Room>,
     draining: AtomicBool,
 }
 
@@ -71,22 +99,38 @@ impl Host {
     /// # Errors
     /// When a directory cannot be made, or the machine has no room for the engines' pools.
     pub fn start(config: HostConfig, artifacts: Arc<dyn Artifacts>) -> wasmtime::Result<Self> {
-        let engines = Engines::start(config.max_instances.saturating_add(SPARE_INSTANCES))?;
-        let room = |kind| (kind, Room::new(config.max_instances as usize));
+        let mut capacity = config.capacity;
+        let seats = capacity.instances as usize;
+        let spare = capacity.instances.min(SPARE_INSTANCES);
+        capacity.instances = capacity.instances.saturating_add(spare);
+        capacity.wasi03 = capacity.wasi03.saturating_add(spare);
+        let budget = config.memory_budget_bytes;
+        let engines = Engines::start(capacity, budget)?;
+        let components = capacity.components as usize;
+        let codes =
+            CodeCache::new(CodeLimits { bytes: config.code_budget_bytes, components, mappings: capacity.mappings });
         let host = Self(Arc::new(Inner {
-            code: Arc::new(CodeStore::open(config.compiled_dir, engines)?),
+            code: Arc::new(CodeStore::open(config.compiled_dir, engines.clone())?),
+            memory: HostMemory::new(budget, capacity.instances, Arc::clone(&codes)),
+            codes,
+            engines,
+            idle: IdleOrder::default(),
             artifacts,
             logs: LogStore::open(config.logs_dir, config.log_bytes_per_function)?,
             client: OutboundClient::new(),
             revisions: DashMap::new(),
+            live: DashMap::new(),
             counters: DashMap::new(),
             next_instance: AtomicU64::new(1),
             background: TaskTracker::new(),
             lane: Arc::new(Lane::start(std::thread::available_parallelism().map_or(1, usize::from))?),
-            rooms: [room(ComponentKind::Wasi02), room(ComponentKind::Wasi03)],
+            room: Room::new(seats),
             draining: AtomicBool::new(false),
         }));
-        tokio::spawn(sweep(Arc::downgrade(&host.0), config.sweep_interval));
+        let weak = Arc::downgrade(&host.0);
+        host.0.memory.relieved_by(weak.clone() as _);
+        pressure::watch(&host)?;
+        tokio::spawn(sweep(weak, config.sweep_interval));
         Ok(host)
     }
 
@@ -128,9 +172,10 @@ impl Host {
 
     /// Gets an instance where none is waiting: makes one, or waits for one.
     async fn acquire(&self, revision: &Arc<Revision>) -> Result<Leased, Fault> {
-        let code = self.code(revision).await?;
+        let loaded = self.code(revision).await?;
+        revision.code.used();
         let mut permit = loop {
-            let lease = revision.pool.lease(|| self.evict(revision.spec.kind)).await?;
+            let lease = revision.pool.lease(|| self.evict(None)).await?;
             match lease.instance {
                 Some(instance) if instance.may_serve() => {
                     return Ok(Leased { instance, permit: lease.permit, is_cold: false });
@@ -141,23 +186,20 @@ impl Host {
             }
         };
         revision.counters.cold_start();
-        let instance = self.make(revision, code, &mut permit).await?;
+        let instance = self.make(revision, &loaded, &mut permit).await?;
         Ok(Leased { instance, permit, is_cold: true })
     }
 
-    /// The revision's code, mapped at first use and compiled if that was not done at deploy.
-    pub(crate) async fn code<'a>(&self, revision: &'a Revision) -> Result<&'a Code, Fault> {
-        if let Some(code) = revision.code.get() {
-            return Ok(code);
-        }
-        let load = revision.code.get_or_try_init(|| self.load(&revision.spec));
-        load.await.map_err(|error| {
+    /// The revision's code, loaded if it is not, and compiled if that was not done at deploy.
+    pub(crate) async fn code(&self, revision: &Arc<Revision>) -> Result<Arc<Loaded>, Fault> {
+        let loaded = revision.code.get(revision, self.load(&revision.spec)).await;
+        loaded.map_err(|error| {
             tracing::error!(revision = %revision.id, %error, "code not available");
             Fault::NotAvailable
         })
     }
 
-    async fn load(&self, spec: &samovar_model::Revision) -> Result<Code, CodeError> {
+    async fn load(&self, spec: &samovar_model::Revision) -> Result<Loaded, CodeError> {
         let (store, digest, kind) = (Arc::clone(&self.0.code), spec.artifact, spec.kind);
         let mapped = tokio::task::spawn_blocking(move || store.load(digest, kind)).await;
         let crashed = || CodeError::Refused("loading crashed".to_owned());
@@ -174,38 +216,46 @@ impl Host {
     /// Makes an instance; where the host is full, idle ones of any function go, the least recently used first.
     pub(crate) async fn make(
         &self,
-        revision: &Revision,
-        code: &Code,
+        revision: &Arc<Revision>,
+        loaded: &Arc<Loaded>,
         permit: &mut Permit<Instance>,
     ) -> Result<Instance, Fault> {
         let limit = revision.settings().limits.timeout.as_duration();
         for _ in 0..MAKE_ATTEMPTS {
             let id = self.0.next_instance.fetch_add(1, Ordering::Relaxed);
-            let blueprint = revision.blueprint(code);
+            let blueprint = revision.blueprint(&loaded.code);
             let made = tokio::time::timeout(limit, Instance::make(&blueprint, id)).await;
             match made.map_err(|_| Fault::Deadline(limit))? {
                 Ok(instance) => {
                     permit.made(&instance);
+                    revision.code.keep(revision, loaded);
                     return Ok(instance);
                 }
                 Err(MakeError::Failed(_)) => return Err(Fault::Start),
-                Err(MakeError::Full) if self.evict(revision.spec.kind) => {}
-                Err(MakeError::Full) => tokio::time::sleep(MAKE_PAUSE).await,
+                Err(MakeError::NoMemory) => return Err(Fault::HostMemory { started: false }),
+                Err(MakeError::Full(kind)) if self.evict(kind) => {}
+                Err(MakeError::Full(_)) => tokio::time::sleep(MAKE_PAUSE).await,
             }
         }
         Err(Fault::NoCapacity)
     }
 
-    /// Drops the instance that has been idle longest, whosever it is, to make room in the engine for this kind. False when
-    /// none is idle.
-    fn evict(&self, kind: ComponentKind) -> bool {
-        let revisions = self.revisions();
-        let idle = revisions
-            .iter()
-            .filter(|revision| revision.spec.kind == kind)
-            .filter_map(|revision| Some((revision.pool.idle_since()?, revision)));
-        let victim = idle.min_by_key(|(since, _)| *since).and_then(|(_, revision)| revision.pool.evict());
-        victim.is_some()
+    /// Drops the instance that has been idle longest, whosever it is, or that of this kind. False when none is idle.
+    fn evict(&self, kind: Option<ComponentKind>) -> bool {
+        self.0.idle.evict(kind, || self.revisions()).is_some()
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    pub(crate) fn memory(&self) -> &HostMemory {
+        &self.0.memory
+    }
+
+    /// What the engines keep resident for instances to come.
+    pub(crate) fn reusable_bytes(&self) -> u64 {
+        self.0.engines.reusable_bytes()
     }
 
     pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
@@ -217,20 +267,20 @@ impl Host {
     }
 
     pub(crate) fn revisions(&self) -> Vec<Arc<Revision>> {
-        self.0.revisions.iter().filter_map(|entry| entry.value().upgrade()).collect()
+        self.0.revisions()
     }
 
-    fn surroundings(&self, counters: Arc<Counters>, kind: ComponentKind) -> Surroundings<'_> {
+    fn surroundings(&self, counters: Arc<Counters>) -> Surroundings<'_> {
         let inner = &self.0;
-        let [(first, room), (_, other)] = &inner.rooms;
-        let room = if *first == kind { room } else { other };
         Surroundings {
             counters,
             logs: &inner.logs,
             client: &inner.client,
             background: inner.background.clone(),
             lane: Arc::clone(&inner.lane),
-            room,
+            room: &inner.room,
+            codes: &inner.codes,
+            memory: &inner.memory,
         }
     }
 
@@ -242,9 +292,13 @@ impl Host {
             return revision;
         }
         let counters = self.0.counters.entry(function.clone()).or_insert_with(|| Arc::new(Counters::new())).clone();
-        let revision = Arc::new(Revision::new(function, Arc::clone(spec), self.surroundings(counters, spec.kind)));
+        let revision = Arc::new(Revision::new(function, Arc::clone(spec), self.surroundings(counters)));
         *slot = Arc::downgrade(&revision);
         drop(slot);
+        let mut live = self.0.live.entry(function.clone()).or_default();
+        live.retain(|revision| revision.strong_count() > 0);
+        live.push(Arc::downgrade(&revision));
+        drop(live);
         if spec.settings.scale.min_warm > 0 {
             tokio::spawn(prewarm(self.clone(), Arc::clone(&revision)));
         }
@@ -266,10 +320,11 @@ impl Host {
     pub async fn rehearse(&self, digest: Digest, settings: &Settings) -> Result<(), String> {
         let kinds = [ComponentKind::Wasi02, ComponentKind::Wasi03];
         let compiled = kinds.into_iter().find_map(|kind| self.0.code.load(digest, kind).ok());
-        let code = compiled.ok_or_else(|| format!("component {digest} is not compiled; upload it again"))?;
+        let code = compiled.ok_or_else(|| format!("component {digest} is not compiled; upload it again"))?.code;
         let sink = self.0.logs.discard();
         let outbound = Arc::new(Outbound::new(String::new(), Vec::new(), self.0.client.clone(), sink.clone()));
-        let blueprint = Blueprint { code: &code, settings, outbound: &outbound, sink: &sink, lane: &self.0.lane };
+        let (memory, demand, lane) = (&self.0.memory, &Arc::default(), &self.0.lane);
+        let blueprint = Blueprint { code: &code, settings, outbound: &outbound, sink: &sink, lane, memory, demand };
         let limits = &settings.limits;
         for _ in 0..MAKE_ATTEMPTS {
             let id = self.0.next_instance.fetch_add(1, Ordering::Relaxed);
@@ -282,9 +337,9 @@ impl Host {
                         limits.memory, limits.cpu
                     ));
                 }
-                Ok(Err(MakeError::Full)) if self.evict(code.kind()) => {}
+                Ok(Err(MakeError::Full(kind))) if self.evict(kind) => {}
                 // A host this full will tell when the function is called.
-                Ok(Err(MakeError::Full)) => break,
+                Ok(Err(MakeError::Full(_) | MakeError::NoMemory)) => break,
             }
         }
         Ok(())
@@ -293,13 +348,37 @@ impl Host {
     /// How a function has fared here; `None` when it was never routed here.
     pub fn stats(&self, function: &FunctionName) -> Option<FunctionStats> {
         let mut stats = self.0.counters.get(function)?.read();
-        for revision in self.revisions().iter().filter(|revision| revision.id.function == *function) {
+        let live = self.0.live.get(function).map(|live| live.clone()).unwrap_or_default();
+        for revision in live.iter().filter_map(Weak::upgrade) {
             let occupancy = revision.pool.occupancy();
             stats.busy += occupancy.busy as u64;
             stats.idle += occupancy.idle as u64;
             stats.queued += occupancy.queued as u64;
         }
         Some(stats)
+    }
+
+    /// How much of what the host has is in use.
+    pub fn usage(&self) -> HostStats {
+        let (memory, code) = (&self.0.memory, self.0.codes.usage());
+        HostStats {
+            instances: memory.instances(),
+            max_instances: memory.max_instances(),
+            memory_bytes: memory.resident_bytes(),
+            memory_used_bytes: memory.used_bytes(),
+            memory_budget_bytes: memory.budget_bytes(),
+            code_bytes: code.bytes,
+            code_budget_bytes: self.0.codes.budget_bytes(),
+            components: code.components as u64,
+            code_loads: code.loads,
+            code_evictions: code.evictions,
+            instance_evictions: self.0.idle.evictions(),
+        }
+    }
+
+    /// Appends the host's metrics in Prometheus' text form.
+    pub fn metrics(&self, out: &mut String) {
+        metrics::write(&self.usage(), out);
     }
 
     /// The functions' logs.
@@ -310,6 +389,7 @@ impl Host {
     /// Forgets a function's counters and log.
     pub fn forget(&self, function: &FunctionName) {
         self.0.counters.remove(function);
+        self.0.live.remove_if(function, |_, live| live.iter().all(|revision| revision.strong_count() == 0));
         self.0.logs.remove(function);
     }
 

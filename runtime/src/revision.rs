@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use samovar_model::{FunctionName, RevisionId, Settings};
-use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::Leased;
 use crate::code::Code;
+use crate::code::cache::{CodeCache, CodeHome, CodeSlot};
 use crate::instance::{Blueprint, Instance};
 use crate::interfaces::outbound::{Outbound, OutboundClient};
 use crate::lane::Lane;
 use crate::logs::{LogSink, LogStore};
+use crate::memory::{Demand, HostMemory};
 use crate::pool::{Pool, PoolConfig};
 use crate::room::Room;
 use crate::stats::Counters;
@@ -24,8 +25,10 @@ pub struct Revision {
     pub(crate) spec: Arc<samovar_model::Revision>,
     /// The revision's number as a header's value, made once.
     pub(crate) header: HeaderValue,
-    /// Mapped at first use.
-    pub(crate) code: OnceCell<Code>,
+    /// Loaded at first use, and let go when it is worth least.
+    pub(crate) code: CodeSlot,
+    memory: Arc<HostMemory>,
+    demand: Arc<Demand>,
     pub(crate) pool: Arc<Pool<Instance>>,
     pub(crate) counters: Arc<Counters>,
     /// For guests that work on after their answer.
@@ -43,8 +46,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) client: &'a OutboundClient,
     pub(crate) background: TaskTracker,
     pub(crate) lane: Arc<Lane>,
-    /// Where instances of its kind live.
+    /// Where instances live.
     pub(crate) room: &'a Arc<Room>,
+    pub(crate) codes: &'a Arc<CodeCache>,
+    pub(crate) memory: &'a Arc<HostMemory>,
 }
 
 impl Revision {
@@ -56,7 +61,9 @@ impl Revision {
         Self {
             id: RevisionId { function: function.clone(), number: spec.number },
             header: HeaderValue::from(spec.number.0),
-            code: OnceCell::new(),
+            code: around.codes.slot(),
+            memory: Arc::clone(around.memory),
+            demand: Arc::default(),
             pool: Pool::new(PoolConfig::new(&settings.scale, settings.isolation), around.room),
             counters: around.counters,
             background: around.background,
@@ -73,6 +80,7 @@ impl Revision {
             let (instance, permit) = self.pool.warm()?;
             // One that ended while it was idle goes with its permit.
             if instance.may_serve() {
+                self.code.used();
                 return Some(Leased { instance, permit, is_cold: false });
             }
         }
@@ -89,7 +97,35 @@ impl Revision {
     }
 
     pub(crate) fn blueprint<'a>(&'a self, code: &'a Code) -> Blueprint<'a> {
-        Blueprint { code, settings: self.settings(), outbound: &self.outbound, sink: &self.sink, lane: &self.lane }
+        Blueprint {
+            code,
+            settings: self.settings(),
+            outbound: &self.outbound,
+            sink: &self.sink,
+            lane: &self.lane,
+            memory: &self.memory,
+            demand: &self.demand,
+        }
+    }
+
+    /// Drops the instances that wait for an invocation.
+    pub(crate) fn drop_idle(&self) {
+        while let Some(instance) = self.pool.evict() {
+            drop(instance);
+        }
+    }
+}
+
+impl CodeHome for Revision {
+    fn may_let_go(&self) -> bool {
+        let now = self.pool.occupancy();
+        // Instances that are to be warm at all times would have it loaded again at once.
+        now.busy == 0 && now.queued == 0 && self.settings().scale.min_warm == 0
+    }
+
+    fn let_go(&self) {
+        self.code.clear();
+        self.drop_idle();
     }
 }
 

@@ -19,6 +19,10 @@ pub(crate) async fn sweep(host: Weak<Inner>, every: Duration) {
         let now = tokio::time::Instant::now();
         for revision in host.revisions() {
             drop(revision.pool.sweep(now));
+            if revision.code.is_empty() {
+                // Its code was let go while an instance of it was at work, and would be held by it for ever.
+                revision.drop_idle();
+            }
             if revision.settings().scale.min_warm > 0 {
                 tokio::spawn(prewarm(host.clone(), revision));
             }
@@ -30,7 +34,7 @@ pub(crate) async fn sweep(host: Weak<Inner>, every: Duration) {
 pub(crate) async fn prewarm(host: Host, revision: Arc<Revision>) {
     while let Some(mut permit) = revision.pool.prewarm() {
         let made = match host.code(&revision).await {
-            Ok(code) => host.make(&revision, code, &mut permit).await,
+            Ok(loaded) => host.make(&revision, &loaded, &mut permit).await,
             Err(fault) => Err(fault),
         };
         match made {

@@ -74,7 +74,7 @@ async fn control_api() -> String {
         .route("/v1/functions/hello/rollback", axum::routing::post(rollback))
         .route("/v1/functions/hello/logs", get(logs))
         .route("/v1/functions/other", get(async || problem(StatusCode::NOT_FOUND, "no function `other`")))
-        .route("/v1/stats", get(async move || Json(StatsList { functions: vec![stats] })));
+        .route("/v1/stats", get(async move || Json(StatsList { functions: vec![stats], host: None })));
     serve(router).await
 }
 

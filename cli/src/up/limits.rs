@@ -1,11 +1,95 @@
-//! What the system allows this process.
+//! What the system allows this process, and what the host is made for accordingly.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use samovar_runtime::CODE_SHARE;
+use samovar_runtime::machine::{Capacity, Machine, Shortage};
 
-/// Allows as many open files as the system lets this process have: each connection is one.
+use super::UpArgs;
+use crate::human;
+
+/// Allows as many open files as the system lets this process have: each connection is one, and so is each loaded component.
 pub(super) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
+    }
+}
+
+/// What the host is made for.
+pub(super) struct Limits {
+    pub(super) capacity: Capacity,
+    pub(super) memory_budget_bytes: u64,
+    pub(super) code_budget_bytes: u64,
+}
+
+impl Limits {
+    /// Fits what was asked for to the machine, and says where the machine has less.
+    pub(super) fn look(args: &UpArgs) -> Self {
+        let machine = Machine::look();
+        let memory_budget_bytes = args.memory_budget.map_or_else(|| machine.memory_budget(), |size| size.as_bytes());
+        if memory_budget_bytes > machine.memory_bytes {
+            tracing::warn!(
+                "--memory-budget {} is more than the {} that this process may have: give less, or raise the limit of its \
+                 cgroup",
+                human::size(memory_budget_bytes),
+                human::size(machine.memory_bytes)
+            );
+        }
+        let code_budget_bytes = args.code_budget.map_or(memory_budget_bytes / CODE_SHARE, |size| size.as_bytes());
+        let asked = args.max_instances.unwrap_or_else(|| machine.instances(memory_budget_bytes));
+        let (capacity, shortages) = machine.capacity(asked);
+        for shortage in shortages {
+            let warning = warning(asked, &capacity, shortage);
+            tracing::warn!("{warning}");
+        }
+        let needed_files = args.max_connections as u64 + u64::from(capacity.components);
+        if needed_files > machine.open_files {
+            tracing::info!(
+                "{} files may be open at once, and {} connections with {} loaded components would need {needed_files}: \
+                 raise it with `ulimit -n` or LimitNOFILE=, if so many are to be",
+                machine.open_files,
+                args.max_connections,
+                capacity.components
+            );
+        }
+        tracing::info!(
+            instances = capacity.instances,
+            of_wasi_03 = capacity.wasi03,
+            components = capacity.components,
+            memory_budget = human::size(memory_budget_bytes),
+            code_budget = human::size(code_budget_bytes),
+            "room on this machine, at the most"
+        );
+        Self { capacity, memory_budget_bytes, code_budget_bytes }
+    }
+}
+
+/// What is short and what to do about it.
+fn warning(asked: u32, capacity: &Capacity, shortage: Shortage) -> String {
+    let had = format!("room for {} instances instead of {asked}", capacity.instances);
+    match shortage {
+        Shortage::Mappings(needed) => {
+            format!("{had}: memory mappings are short; `sysctl vm.max_map_count={needed}` would do")
+        }
+        Shortage::AddressSpace(needed) => format!(
+            "{had}: address space is short, of which each instance reserves 8 GiB; without `ulimit -v` there is room for \
+             about 14,000, and {asked} would need {}",
+            human::size(needed)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_says_what_to_change() {
+        let capacity = Capacity { instances: 9_000, wasi03: 1_000, components: 256, mappings: 50_000 };
+        let text = warning(10_000, &capacity, Shortage::Mappings(70_000));
+        assert_eq!(
+            text,
+            "room for 9000 instances instead of 10000: memory mappings are short; `sysctl vm.max_map_count=70000` would do"
+        );
     }
 }

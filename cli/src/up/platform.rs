@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
 use samovar_control::platform::{Checked, Platform, Refusal};
 use samovar_gateway::Gateway;
-use samovar_model::{Digest, FunctionName, FunctionStats, LogLine, Settings};
+use samovar_model::{Digest, FunctionName, FunctionStats, HostStats, LogLine, Settings};
 use samovar_runtime::{CodeError, Host};
 
 use super::local::LocalHost;
@@ -76,6 +76,10 @@ impl Platform for LocalPlatform {
         self.host.stats(name)
     }
 
+    fn host(&self) -> Option<HostStats> {
+        Some(self.host.usage())
+    }
+
     async fn logs(&self, name: &FunctionName, since: Option<Timestamp>, follow: bool) -> BoxStream<'static, LogLine> {
         let reader = self.host.logs().read(name, since, follow).await;
         let past = stream::iter(reader.past);
@@ -89,5 +93,6 @@ impl Platform for LocalPlatform {
 
     fn metrics(&self, out: &mut String) {
         self.gateway.metrics(out);
+        self.host.metrics(out);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
-use samovar_model::{Fault, Settings};
+use samovar_model::{ComponentKind, Fault, Settings};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use crate::code::Code;
@@ -15,6 +15,7 @@ use crate::interfaces::outbound::Outbound;
 use crate::interfaces::stdio::InstanceLog;
 use crate::lane::Lane;
 use crate::logs::LogSink;
+use crate::memory::{Demand, HostMemory, HostShort, NoRoom, Place};
 use crate::pool::Pooled;
 use wasi02::Wasi02;
 use wasi03::Wasi03;
@@ -53,12 +54,16 @@ pub(crate) struct Blueprint<'a> {
     pub(crate) outbound: &'a Arc<Outbound>,
     pub(crate) sink: &'a LogSink,
     pub(crate) lane: &'a Arc<Lane>,
+    pub(crate) memory: &'a Arc<HostMemory>,
+    pub(crate) demand: &'a Arc<Demand>,
 }
 
 /// Why an instance could not be made.
 pub(crate) enum MakeError {
-    /// The engine's pool is used up: evict an idle instance and try again.
-    Full,
+    /// The host has no place for one more, or none of this kind: evict an idle instance and try again.
+    Full(Option<ComponentKind>),
+    /// The host is short of memory, and has nothing idle left.
+    NoMemory,
     /// The guest's own start-up failed, which has been logged.
     Failed(String),
 }
@@ -69,13 +74,21 @@ impl Instance {
     /// # Cancel safety
     /// Dropping the future drops the half-made instance.
     pub(crate) async fn make(blueprint: &Blueprint<'_>, id: u64) -> Result<Self, MakeError> {
+        let share = blueprint.memory.enter(blueprint.demand).map_err(|reason| match reason {
+            NoRoom::Instances => MakeError::Full(None),
+            NoRoom::Memory => MakeError::NoMemory,
+        })?;
+        let place = Place { id, share };
         let made = match blueprint.code {
-            Code::Wasi02(pre) => Wasi02::make(pre, blueprint, id).await.map(|i| Self::Wasi02(Box::new(i))),
-            Code::Wasi03(pre) => Wasi03::make(pre, blueprint, id).await.map(|i| Self::Wasi03(Arc::new(i))),
+            Code::Wasi02(pre) => Wasi02::make(pre, blueprint, place).await.map(|i| Self::Wasi02(Box::new(i))),
+            Code::Wasi03(pre) => Wasi03::make(pre, blueprint, place).await.map(|i| Self::Wasi03(Arc::new(i))),
         };
         made.map_err(|error| {
             if error.is::<PoolConcurrencyLimitError>() {
-                return MakeError::Full;
+                return MakeError::Full(Some(blueprint.code.kind()));
+            }
+            if error.is::<HostShort>() {
+                return MakeError::NoMemory;
             }
             let text = format!("could not be started: {}", describe(&error));
             blueprint.sink.write(id, None, samovar_model::LogStream::Crash, text.clone());
@@ -127,6 +140,9 @@ pub(crate) fn fault(error: &wasmtime::Error, settings: &Settings, refused_memory
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Fault::NoCapacity;
+    }
+    if error.is::<HostShort>() {
+        return Fault::HostMemory { started: true };
     }
     if refused_memory {
         return Fault::OutOfMemory(settings.limits.memory);

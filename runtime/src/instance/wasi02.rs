@@ -13,6 +13,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 use super::{Blueprint, Identity};
 use crate::driven::Driven;
 use crate::guest::Guest;
+use crate::memory::Place;
 use samovar_model::RequestId;
 
 /// An instance with its store.
@@ -52,8 +53,9 @@ pub(crate) struct Call02 {
 }
 
 impl Wasi02 {
-    pub(super) async fn make(pre: &ProxyPre<Guest>, blueprint: &Blueprint<'_>, id: u64) -> wasmtime::Result<Self> {
-        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, id);
+    pub(super) async fn make(pre: &ProxyPre<Guest>, blueprint: &Blueprint<'_>, place: Place) -> wasmtime::Result<Self> {
+        let id = place.id;
+        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, place);
         let pre = pre.clone();
         // A start-up that computes for long goes to the slow lane like any other.
         let started = Driven::new(async move {

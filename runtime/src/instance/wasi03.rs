@@ -33,6 +33,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 use super::{Blueprint, Identity};
 use crate::driven::Driven;
 use crate::guest::Guest;
+use crate::memory::Place;
 use samovar_model::RequestId;
 
 type Reply = Result<Response<WasiBody>, wasmtime::Error>;
@@ -66,8 +67,13 @@ pub(crate) struct Wasi03 {
 }
 
 impl Wasi03 {
-    pub(super) async fn make(pre: &ServicePre<Guest>, blueprint: &Blueprint<'_>, id: u64) -> wasmtime::Result<Self> {
-        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, id);
+    pub(super) async fn make(
+        pre: &ServicePre<Guest>,
+        blueprint: &Blueprint<'_>,
+        place: Place,
+    ) -> wasmtime::Result<Self> {
+        let id = place.id;
+        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, place);
         let pre = pre.clone();
         let started = Driven::new(async move {
             let service = pre.instantiate_async(&mut store).await?;
