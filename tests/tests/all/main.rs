@@ -4,6 +4,7 @@
 
 mod cli;
 mod control_api;
+mod density;
 mod deploys;
 mod durability;
 mod examples;
