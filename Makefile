@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test guests examples wasm-target languages instructions bench bench-quick bench-docs bench-micro bench-build
+.PHONY: demo test guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
@@ -51,6 +51,10 @@ bench: bench-build languages
 
 bench-docs:
 	$(CARGO) run --profile dist -p samovar-benches --bin compare -- docs
+
+# Memory: 10,000 live instances, 10,000 functions, and more wanted than there is; in about three minutes (after the build).
+bench-density: bench-build guests examples
+	target/dist/density
 
 # The micro-benchmarks.
 bench-micro: bench-build

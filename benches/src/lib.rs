@@ -7,6 +7,7 @@
 
 pub mod cases;
 pub mod client;
+pub mod controlled;
 pub mod guest_alone;
 pub mod hyper_alone;
 pub mod in_memory;
@@ -18,4 +19,5 @@ pub mod open;
 pub mod peers;
 pub mod report;
 pub mod rounds;
+pub mod seed;
 pub mod server;

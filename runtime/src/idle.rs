@@ -47,7 +47,11 @@ impl IdleOrder {
         self.evictions.load(Relaxed)
     }
 
-    fn oldest(&self, kind: Option<ComponentKind>, revisions: impl Fn() -> Vec<Arc<Revision>>) -> Option<Gone<Instance>> {
+    fn oldest(
+        &self,
+        kind: Option<ComponentKind>,
+        revisions: impl Fn() -> Vec<Arc<Revision>>,
+    ) -> Option<Gone<Instance>> {
         let is_kind = |revision: &Revision| kind.is_none_or(|kind| revision.spec.kind == kind);
         while let Some(candidate) = self.next() {
             let Some(revision) = candidate.revision.upgrade() else { continue };
