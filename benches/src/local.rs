@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{Request, Response};
@@ -37,8 +38,9 @@ impl Dispatcher for Local {
 /// Instances that a host has room for here: few, since valgrind has little address space to give.
 const MAX_INSTANCES: u32 = 4;
 
-/// A gateway that routes to the function `hello` of a manifest, which is this component.
-pub async fn gateway(dir: &Path, component: &Path, manifest: &str) -> anyhow::Result<Gateway<Local>> {
+/// A gateway that routes to the function `hello` of a manifest, which is this component. Guests that
+/// compute are interrupted every `tick`.
+pub async fn gateway(dir: &Path, component: &Path, manifest: &str, tick: Duration) -> anyhow::Result<Gateway<Local>> {
     let data = DataDir::open(dir)?;
     let artifacts = EmbeddedArtifacts::open(&data)?;
     let mut upload = artifacts.begin().await?;
@@ -50,6 +52,7 @@ pub async fn gateway(dir: &Path, component: &Path, manifest: &str) -> anyhow::Re
     let mut config = HostConfig::new(data.compiled(), data.logs());
     config.capacity.instances = MAX_INSTANCES;
     config.capacity.wasi03 = MAX_INSTANCES;
+    config.tick = tick;
     let host = Host::start(config, Arc::new(artifacts)).map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let compiled = host.compile(digest, &file).await?;
     let name: FunctionName = "hello".parse()?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::engine::TICK;
 use crate::machine::{Capacity, Machine};
 
 /// This part of the memory budget is the default budget of code.
@@ -27,6 +28,9 @@ pub struct HostConfig {
     pub code_budget_bytes: u64,
     /// How often idle instances are looked through for those past their time. Default 250 ms.
     pub sweep_interval: Duration,
+    /// How often guests that compute are interrupted, to see whether their turn is over. Default [`TICK`], which is what their
+    /// CPU time is counted in; it is for programs that count instructions to make this longer than they run.
+    pub tick: Duration,
     /// How much of a function's log is kept on disk. Default 8 MiB.
     pub log_bytes_per_function: u64,
 }
@@ -44,6 +48,7 @@ impl HostConfig {
             memory_budget_bytes,
             code_budget_bytes: memory_budget_bytes / CODE_SHARE,
             sweep_interval: Duration::from_millis(250),
+            tick: TICK,
             log_bytes_per_function: 8 << 20,
         }
     }

@@ -25,15 +25,15 @@ pub(crate) struct Engines {
 }
 
 impl Engines {
-    /// Makes both engines with room for these instances, and starts the tick.
-    pub(crate) fn start(capacity: Capacity, memory_budget_bytes: u64) -> wasmtime::Result<Self> {
+    /// Makes both engines with room for these instances, and starts the tick, which comes this often.
+    pub(crate) fn start(capacity: Capacity, memory_budget_bytes: u64, every: Duration) -> wasmtime::Result<Self> {
         let keep_bytes = keep_resident(capacity.instances, memory_budget_bytes);
         let wasi02 = Size { instances: capacity.instances, stacks: capacity.instances, keep_bytes };
         let stacks = u64::from(capacity.wasi03) * STACKS_PER_WASI03;
         let stacks = u32::try_from(stacks).unwrap_or(u32::MAX);
         let wasi03 = Size { instances: capacity.wasi03, stacks, keep_bytes };
         let engines = Self { wasi02: engine(&wasi02, false)?, wasi03: engine(&wasi03, true)? };
-        tick(&engines)?;
+        tick(&engines, every)?;
         Ok(engines)
     }
 
@@ -128,7 +128,7 @@ fn swap_is_off() -> bool {
 
 /// Advances both engines' epochs from a thread of its own, since a guest that spins could keep a timer from firing. Ends when
 /// the engines are gone.
-fn tick(engines: &Engines) -> wasmtime::Result<()> {
+fn tick(engines: &Engines, every: Duration) -> wasmtime::Result<()> {
     let (wasi02, wasi03) = (engines.wasi02.weak(), engines.wasi03.weak());
     std::thread::Builder::new().name("samovar-tick".into()).spawn(move || {
         while let (Some(wasi02), Some(wasi03)) = (wasi02.upgrade(), wasi03.upgrade()) {
@@ -136,7 +136,7 @@ fn tick(engines: &Engines) -> wasmtime::Result<()> {
             wasi03.increment_epoch();
             turn::begin_epoch();
             drop((wasi02, wasi03));
-            std::thread::sleep(TICK);
+            std::thread::sleep(every);
         }
     })?;
     Ok(())

@@ -105,7 +105,7 @@ impl Host {
         capacity.instances = capacity.instances.saturating_add(spare);
         capacity.wasi03 = capacity.wasi03.saturating_add(spare);
         let budget = config.memory_budget_bytes;
-        let engines = Engines::start(capacity, budget)?;
+        let engines = Engines::start(capacity, budget, config.tick)?;
         let components = capacity.components as usize;
         let codes =
             CodeCache::new(CodeLimits { bytes: config.code_budget_bytes, components, mappings: capacity.mappings });
