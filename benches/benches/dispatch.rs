@@ -42,7 +42,9 @@ fn dispatch(criterion: &mut Criterion) {
         let data = tempfile::tempdir().expect("a temporary directory");
         let component = Path::new(component);
         assert!(component.is_file(), "{} is not built; `make bench` builds it", component.display());
-        let gateway = runtime.block_on(local::gateway(data.path(), component, manifest, samovar_runtime::TICK)).expect("a gateway");
+        let gateway = runtime
+            .block_on(local::gateway(data.path(), component, manifest, samovar_runtime::TICK))
+            .expect("a gateway");
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|times| {

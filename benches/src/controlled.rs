@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::node::beside;
+
 /// A client that keeps its connections. Cheap to clone.
 pub type Caller = Client<HttpConnector, Full<Bytes>>;
 
@@ -69,7 +71,7 @@ impl Node {
     /// # Errors
     /// When it does not become ready within 60 s.
     pub async fn start(data: &Path, options: &[&str]) -> anyhow::Result<Self> {
-        let program = bin_dir()?.join("samovar");
+        let program = beside("samovar")?;
         let started = Instant::now();
         let mut child = Command::new(&program)
             .args(["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0", "--data-dir"])
@@ -175,12 +177,4 @@ pub fn memory(pid: u32) -> anyhow::Result<Memory> {
         Ok::<u64, anyhow::Error>(line.trim().trim_end_matches(" kB").parse()?)
     };
     Ok(Memory { resident_kib: kib("VmRSS:")?, page_tables_kib: kib("VmPTE:")? })
-}
-
-/// Where this binary is, and `samovar` beside it.
-///
-/// # Errors
-/// When that cannot be told.
-pub fn bin_dir() -> anyhow::Result<PathBuf> {
-    Ok(std::env::current_exe()?.parent().context("an executable is in a directory")?.to_owned())
 }

@@ -64,13 +64,24 @@ impl Node {
     }
 }
 
-/// A program that was built beside this one.
+/// A program under test: in the directory that `BENCH_BIN` names, or else beside this one.
 ///
 /// # Errors
 /// When this one's own place is not known.
 pub fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(bin_dir()?.join(name))
+}
+
+/// Where the programs under test are.
+///
+/// # Errors
+/// When this one's own place is not known.
+pub fn bin_dir() -> anyhow::Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("BENCH_BIN") {
+        return Ok(dir.into());
+    }
     let own = std::env::current_exe()?;
-    Ok(own.parent().map(Path::to_owned).context("an executable is in a directory")?.join(name))
+    own.parent().map(Path::to_owned).context("an executable is in a directory")
 }
 
 /// 32 HTTP/1.1 connections that call a path in a closed loop.

@@ -48,10 +48,7 @@ impl Found {
     /// # Errors
     /// When our own programs have not been built.
     pub fn look() -> anyhow::Result<Self> {
-        let bin = match std::env::var_os("BENCH_BIN") {
-            Some(dir) => PathBuf::from(dir),
-            None => std::env::current_exe()?.parent().context("an executable is in a directory")?.to_owned(),
-        };
+        let bin = crate::node::bin_dir()?;
         for program in ["samovar", "yardstick"] {
             let built = bin.join(program).is_file();
             anyhow::ensure!(built, "{} is not built; `make bench` builds it", bin.join(program).display());

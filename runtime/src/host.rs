@@ -363,7 +363,7 @@ impl Host {
         let (memory, code) = (&self.0.memory, self.0.codes.usage());
         HostStats {
             instances: memory.instances(),
-            max_instances: memory.max_instances(),
+            max_instances: self.0.room.seats() as u64,
             memory_bytes: memory.resident_bytes(),
             memory_used_bytes: memory.used_bytes(),
             memory_budget_bytes: memory.budget_bytes(),

@@ -81,10 +81,6 @@ impl HostMemory {
         self.budget_bytes
     }
 
-    pub(crate) fn max_instances(&self) -> u64 {
-        self.max_instances
-    }
-
     pub(crate) fn instances(&self) -> u64 {
         self.instances.load(Relaxed)
     }

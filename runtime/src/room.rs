@@ -62,6 +62,11 @@ impl Room {
         Arc::new(Self { seats, in_line: AtomicUsize::new(0), state: Mutex::new(state) })
     }
 
+    /// How many instances there is room for.
+    pub(crate) fn seats(&self) -> usize {
+        self.seats
+    }
+
     /// The part of one more pool, which holds nothing yet.
     pub(crate) fn share(self: &Arc<Self>) -> Arc<Share> {
         Arc::new(Share { room: Arc::clone(self), held: AtomicUsize::new(0) })

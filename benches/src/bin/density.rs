@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
-use samovar_benches::controlled::{Caller, Memory, Node, bin_dir, caller, memory, multiplexing_caller};
+use samovar_benches::controlled::{Caller, Memory, Node, caller, memory, multiplexing_caller};
+use samovar_benches::node::bin_dir;
 use samovar_benches::seed::{component, name, seed};
 use serde_json::{Value, json};
 

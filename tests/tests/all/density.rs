@@ -51,8 +51,8 @@ async fn code_comes_and_goes_under_its_budget_and_no_call_is_lost() {
     let host = host(&node).await;
     assert!(host.code_evictions > 0 && host.code_loads > 9, "{host:?}");
     assert!(host.code_bytes <= host.code_budget_bytes, "{host:?}");
-    // Idle instances went with their code.
-    assert!(host.instances <= host.components, "{host:?}");
+    // Idle instances went with their code; each of the callers may have needed one of its own.
+    assert!(host.instances <= 4 * host.components, "{host:?}");
 }
 
 #[tokio::test]
