@@ -14,7 +14,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use samovar_model::{Fault, Isolation, Scale};
+use samovar_model::{ComponentKind, Fault, Isolation, Scale};
 use tokio::time::Instant;
 
 use crate::room::{Member, Room, Seat, Share};
@@ -22,6 +22,10 @@ use crate::room::{Member, Room, Seat, Share};
 use queue::{Queue, Ticket};
 
 mod queue;
+
+/// The most invocations of one instance of WASI 0.3. Guests made with wit-bindgen 0.57 keep a handle of each that ran a task,
+/// and an instance may have 5,000 handles: a new one in good time costs less than one crash.
+const MAX_REQUESTS_WASI03: u64 = 2_000;
 
 /// What a pool holds.
 pub(crate) trait Pooled: Send + Sized + 'static {
@@ -53,11 +57,15 @@ pub(crate) struct PoolConfig {
 }
 
 impl PoolConfig {
-    pub(crate) fn new(scale: &Scale, isolation: Isolation) -> Self {
+    pub(crate) fn new(scale: &Scale, isolation: Isolation, kind: ComponentKind) -> Self {
+        let most = match kind {
+            ComponentKind::Wasi02 => u64::MAX,
+            ComponentKind::Wasi03 => MAX_REQUESTS_WASI03,
+        };
         let max_requests = match isolation {
             Isolation::Request => 1,
-            Isolation::Instance if scale.max_requests == 0 => u64::MAX,
-            Isolation::Instance => scale.max_requests,
+            Isolation::Instance if scale.max_requests == 0 => most,
+            Isolation::Instance => scale.max_requests.min(most),
         };
         Self {
             min_warm: scale.min_warm as usize,

@@ -64,7 +64,7 @@ impl Revision {
             code: around.codes.slot(),
             memory: Arc::clone(around.memory),
             demand: Arc::default(),
-            pool: Pool::new(PoolConfig::new(&settings.scale, settings.isolation), around.room),
+            pool: Pool::new(PoolConfig::new(&settings.scale, settings.isolation, spec.kind), around.room),
             counters: around.counters,
             background: around.background,
             lane: around.lane,

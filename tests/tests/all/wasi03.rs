@@ -35,6 +35,25 @@ async fn instances_are_reused_or_fresh_as_the_settings_say() {
 }
 
 #[tokio::test]
+async fn what_a_guest_keeps_of_each_request_never_adds_up_to_a_crash() {
+    let node = Node::start().await;
+    node.function("hello3").with("scale.concurrency = 4\nscale.max_instances = 1").deploy().await;
+    let callers = (0..4).map(|_| {
+        let call = node.call_maker();
+        // Together more than an instance may have handles, of which this guest keeps one of each request.
+        tokio::spawn(async move {
+            for _ in 0..1_500 {
+                assert_eq!(call("/hello3").send().await.ok(), "hello from wasi 0.3\n");
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    assert!(node.stats("hello3").await.cold_starts > 2);
+}
+
+#[tokio::test]
 async fn one_instance_takes_as_many_requests_at_once_as_its_concurrency_says() {
     let node = Node::start().await;
     node.function("sleep3").with("scale.concurrency = 8\nscale.max_instances = 1").deploy().await;

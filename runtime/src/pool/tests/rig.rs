@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use samovar_model::Scale;
+use samovar_model::{ComponentKind, Scale};
 
 use super::super::*;
 
@@ -75,7 +75,7 @@ impl Rig {
 
     /// A pool that shares its room with others.
     pub(super) fn within(room: &Arc<Room>, scale: &Scale, isolation: Isolation) -> Self {
-        let pool = Pool::new(PoolConfig::new(scale, isolation), room);
+        let pool = Pool::new(PoolConfig::new(scale, isolation, ComponentKind::Wasi02), room);
         Self { pool, shareable: scale.concurrency > 1, made: Arc::default(), gone: Arc::default() }
     }
 
