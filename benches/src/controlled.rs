@@ -1,6 +1,6 @@
 //! A samovar under test: started with any options, controlled by its API; and what the kernel says of its memory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 

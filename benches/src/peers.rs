@@ -8,7 +8,7 @@ mod samovar;
 mod wasmtime;
 mod workerd;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
