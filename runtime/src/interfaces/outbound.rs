@@ -18,6 +18,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use samovar_model::{LogStream, OutboundPattern};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -58,12 +59,19 @@ pub(crate) struct Outbound {
     pub(crate) log: LogSink,
     pub(crate) function: String,
     pub(crate) forbidden_headers: ForbiddenHeaderFilter,
+    /// One permit for each request that may be under way at once.
+    places: Arc<Semaphore>,
 }
+
+/// Requests that a revision may have under way at once from one host, each on a connection of its own over HTTP/1.1. Further
+/// ones wait for a place, within their time-outs.
+const MAX_UNDER_WAY: usize = 256;
 
 impl Outbound {
     pub(crate) fn new(function: String, allowed: Vec<OutboundPattern>, client: OutboundClient, log: LogSink) -> Self {
         let forbidden_headers: ForbiddenHeaderFilter = Arc::new(is_forbidden);
-        Self { allowed, client, log, function, forbidden_headers }
+        let places = Arc::new(Semaphore::new(MAX_UNDER_WAY));
+        Self { allowed, client, log, function, forbidden_headers, places }
     }
 
     /// Tells the function's owner why a request was refused, and which line would allow it.
@@ -150,19 +158,22 @@ impl WasiHttpHooks for Hooks {
             self.outbound.refuse(self.instance, request.uri());
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
-        let client = self.outbound.client.clone();
-        Box::new(send(client, request, options.unwrap_or_default()))
+        Box::new(send(Arc::clone(&self.outbound), request, options.unwrap_or_default()))
     }
 }
 
-async fn send(client: OutboundClient, mut request: http::Request<WasiBody>, options: RequestOptions) -> Sent {
+async fn send(outbound: Arc<Outbound>, mut request: http::Request<WasiBody>, options: RequestOptions) -> Sent {
     *request.version_mut() = http::Version::HTTP_11;
     let connect = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let first_byte = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let answer = timeout(connect.saturating_add(first_byte), client.0.request(request)).await;
-    let response = answer.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| send_error(&error))?;
-    let response = response.map(|body| TimedBody::new(body, between_bytes).boxed_unsync());
+    let answer = timeout(connect.saturating_add(first_byte), async {
+        let place = Arc::clone(&outbound.places).acquire_owned().await.expect("the semaphore is never closed");
+        (outbound.client.0.request(request).await, place)
+    });
+    let (response, place) = answer.await.map_err(|_| Error::ConnectionReadTimeout)?;
+    let response = response.map_err(|error| send_error(&error))?;
+    let response = response.map(|body| TimedBody::new(body, between_bytes, place).boxed_unsync());
     Ok((response, Box::new(async { Ok(()) })))
 }
 
@@ -193,11 +204,13 @@ struct TimedBody {
     body: Incoming,
     between_bytes: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    /// The request is under way until its answer is read, or dropped.
+    _place: OwnedSemaphorePermit,
 }
 
 impl TimedBody {
-    fn new(body: Incoming, between_bytes: Duration) -> Self {
-        Self { body, between_bytes, waiting: None }
+    fn new(body: Incoming, between_bytes: Duration, place: OwnedSemaphorePermit) -> Self {
+        Self { body, between_bytes, waiting: None, _place: place }
     }
 }
 

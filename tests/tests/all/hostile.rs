@@ -232,7 +232,8 @@ async fn a_guest_cannot_hurt_its_host() {
         eventually("outbound connections are closed", async || silent.open(), |open| *open == 0).await;
     }
     assert!(failed.is_empty(), "{failed:#?}");
-    assert!(silent.most() <= 512, "one function had {} connections open", silent.most());
+    // 256 requests may be under way; a connection whose request was given up is open for a moment longer.
+    assert!(silent.most() <= 384, "one function had {} connections open", silent.most());
     let logs = directory_size(&node.data_dir().join("logs"));
     assert!(logs < 20 << 20, "{logs} bytes of logs are kept");
     let peak = node.peak_resident_kib();
