@@ -48,9 +48,6 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut console = Console::standard();
     let outcome = tokio::runtime::Builder::new_multi_thread()
-        // A guest may hold a worker for 10 ms each time it is polled; with tokio's 61 polls between two looks at the
-        // sockets, new requests would wait for most of a second beside guests that are busy.
-        .event_interval(5)
         .enable_all()
         .build()
         .context("cannot start the runtime")
