@@ -20,7 +20,7 @@ const WORST_LATENCY: Duration = Duration::from_secs(3);
 
 /// What all of the guests together may add to the host's memory, at any time and in the end.
 const PEAK_KIB: u64 = 400 << 10;
-const REST_KIB: u64 = 128 << 10;
+const REST_KIB: u64 = 256 << 10;
 
 /// A guest and what is seen of it.
 #[derive(Clone, Copy)]
