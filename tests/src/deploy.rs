@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::call::Answer;
 use crate::node::Node;
 use crate::paths::{guest, repository};
+use crate::wait::eventually;
 
 /// A function that is about to be deployed.
 pub struct Function<'a> {
@@ -45,6 +46,11 @@ impl Node {
     pub async fn stats(&self, name: &str) -> FunctionStats {
         let answer = self.control_call(&format!("/v1/functions/{name}/stats")).send().await;
         serde_json::from_str::<NamedStats>(answer.ok()).expect("statistics").stats
+    }
+
+    /// Waits until nothing of the function is under way: a guest may work on after the caller has all of its answer.
+    pub async fn settled(&self, name: &str) {
+        eventually("no instance is busy", async || self.stats(name).await.busy, |busy| *busy == 0).await;
     }
 
     /// A function's log so far.

@@ -170,6 +170,7 @@ async fn first_function(template: &str, path: &str) {
         let answer = node.call(path).send().await;
         assert!(answer.ok().contains("hello"), "{}", answer.text());
         assert_eq!(answer.instance(), instance);
+        node.settled("greet").await;
     }
 }
 

@@ -19,6 +19,7 @@ async fn rust_with_plain_bindings_and_with_wstd_as_program_and_as_library() {
         for instance in ["cold", "warm"] {
             let answer = node.call(&format!("/{guest}")).send().await;
             assert_eq!((answer.ok(), answer.instance()), (text, instance), "{guest}");
+            node.settled(guest).await;
         }
     }
 }
@@ -43,6 +44,7 @@ async fn answers_its_path(example: &str) {
         let answer = node.call(&format!("/{example}{path}")).send().await;
         assert_eq!(answer.ok(), format!("hello from /{example}{path}\n"));
         assert_eq!(answer.instance(), instance);
+        node.settled(example).await;
     }
     let calls: Vec<_> = (0..10).map(|_| tokio::spawn(node.call(&format!("/{example}")).send())).collect();
     for call in calls {

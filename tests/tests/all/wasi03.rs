@@ -15,6 +15,7 @@ async fn it_is_told_from_the_component() {
     assert_eq!(node.deploy("hello").await.function.kind, ComponentKind::Wasi02);
     let first = node.call("/hello3").send().await;
     assert_eq!((first.ok(), first.instance()), ("hello from wasi 0.3\n", "cold"));
+    node.settled("hello3").await;
     let second = node.call("/hello3").send().await;
     assert_eq!((second.ok(), second.instance()), ("hello from wasi 0.3\n", "warm"));
 }
