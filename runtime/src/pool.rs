@@ -19,9 +19,16 @@ use tokio::time::Instant;
 
 use crate::room::{Member, Room, Seat, Share};
 
-use queue::{Queue, Ticket};
+use permit::Place;
+use queue::Queue;
+use shelf::Shelf;
 
+mod permit;
 mod queue;
+mod shelf;
+
+pub(crate) use permit::{Lease, Permit};
+pub(crate) use shelf::Gone;
 
 /// The most invocations of one instance of WASI 0.3. Guests made with wit-bindgen 0.57 keep some handles of each that ran a
 /// task (seen: about three), and an instance may have 5,000 handles: a new one in good time costs less than one crash.
@@ -88,8 +95,7 @@ pub(crate) struct Pool<I: Pooled> {
 }
 
 struct State<I: Pooled> {
-    /// Instances that can take an invocation, or (shared ones) that are at work.
-    shelf: Vec<Entry<I>>,
+    shelf: Shelf<I>,
     /// Instances that are alive, or being made.
     live: usize,
     queue: Queue<Lease<I>>,
@@ -97,72 +103,6 @@ struct State<I: Pooled> {
     in_line: bool,
     /// A closed pool keeps nothing that is given back.
     closed: bool,
-}
-
-impl<I: Pooled> State<I> {
-    /// Where on the shelf the instance stands that has been idle longest, and since when it has. Shared instances keep
-    /// their places whenever they are used, so that this need not be the first.
-    fn idle_longest(&self) -> Option<(usize, Instant)> {
-        let idle = self.shelf.iter().enumerate().filter(|(_, entry)| entry.in_use == 0);
-        idle.map(|(index, entry)| (index, entry.idle_since)).min_by_key(|(_, since)| *since)
-    }
-}
-
-struct Entry<I> {
-    instance: I,
-    /// Goes after the instance.
-    seat: Seat,
-    /// Invocations at work in a shared instance.
-    in_use: usize,
-    /// Invocations that a shared instance was leased for so far.
-    leases: u64,
-    /// A shared instance that takes nothing new.
-    retired: bool,
-    idle_since: Instant,
-}
-
-impl<I> Entry<I> {
-    fn new(instance: I, seat: Seat) -> Self {
-        Self { instance, seat, in_use: 0, leases: 0, retired: false, idle_since: Instant::now() }
-    }
-
-    /// Begins one use of a shared instance; the last that it may have retires it.
-    fn lease(&mut self, max_requests: u64) {
-        self.in_use += 1;
-        self.leases += 1;
-        self.retired |= self.leases >= max_requests;
-    }
-}
-
-/// An instance that is to go, and its seat, which is given up after it.
-pub(crate) struct Gone<I> {
-    _instance: I,
-    _seat: Seat,
-}
-
-impl<I> From<Entry<I>> for Gone<I> {
-    fn from(entry: Entry<I>) -> Self {
-        Self { _instance: entry.instance, _seat: entry.seat }
-    }
-}
-
-/// What an invocation got from the pool.
-pub(crate) struct Lease<I: Pooled> {
-    /// The instance; none when the caller has to make one.
-    pub(crate) instance: Option<I>,
-    /// The right to use it.
-    pub(crate) permit: Permit<I>,
-}
-
-/// The right to use one instance. Dropped without [`Permit::give_back`], the instance counts as gone.
-pub(crate) struct Permit<I: Pooled> {
-    pool: Option<Arc<Pool<I>>>,
-    /// The instance's seat, as long as the instance is not one that others share. Given up after the pool has counted it out.
-    seat: Option<Seat>,
-    /// The shared instance that this permit is for.
-    shared: Option<u64>,
-    /// For an instance made ahead of time: giving it back is what shares it, and does not count as a use.
-    ahead: bool,
 }
 
 /// How a pool stands.
@@ -177,7 +117,7 @@ impl<I: Pooled> Pool<I> {
     /// An empty pool for instances that live in this room.
     pub(crate) fn new(config: PoolConfig, room: &Arc<Room>) -> Arc<Self> {
         let queue = Queue::new(config.queue, config.queue_timeout);
-        let state = State { shelf: Vec::new(), live: 0, queue, in_line: false, closed: false };
+        let state = State { shelf: Shelf::new(), live: 0, queue, in_line: false, closed: false };
         Arc::new(Self { config, share: room.share(), state: Mutex::new(state) })
     }
 
@@ -242,14 +182,12 @@ impl<I: Pooled> Pool<I> {
 
     fn take_idle(self: &Arc<Self>, state: &mut State<I>) -> Option<Lease<I>> {
         if self.config.concurrency > 1 {
-            let free = |entry: &&mut Entry<I>| !entry.retired && entry.in_use < self.config.concurrency;
-            let entry = state.shelf.iter_mut().find(free)?;
-            entry.lease(self.config.max_requests);
-            let permit = self.permit(Some(entry.instance.id()), None);
-            return Some(Lease { instance: entry.instance.share(), permit });
+            let instance = state.shelf.join(self.config.concurrency, self.config.max_requests)?;
+            let permit = self.permit(Some(instance.id()), None);
+            return Some(Lease { instance: Some(instance), permit });
         }
-        let entry = state.shelf.pop()?;
-        Some(Lease { instance: Some(entry.instance), permit: self.permit(None, Some(entry.seat)) })
+        let (instance, seat) = state.shelf.take()?;
+        Some(Lease { instance: Some(instance), permit: self.permit(None, Some(seat)) })
     }
 
     fn permit(self: &Arc<Self>, shared: Option<u64>, seat: Option<Seat>) -> Permit<I> {
@@ -310,7 +248,9 @@ impl<I: Pooled> Pool<I> {
             (None, Some(seat)) if !worn => {
                 let handle = surplus.as_ref().filter(|_| self.config.concurrency > 1).and_then(I::share);
                 let kept = handle.or_else(|| surplus.take());
-                state.shelf.extend(kept.map(|kept| Entry::new(kept, seat)));
+                if let Some(kept) = kept {
+                    state.shelf.put(kept, seat);
+                }
             }
             (None, seat) => {
                 state.live -= 1;
@@ -332,23 +272,14 @@ impl<I: Pooled> Pool<I> {
             return false;
         }
         let Some(id) = shared else { return state.queue.is_empty() || self.share.owes() };
-        let becomes_idle = |entry: &Entry<I>| entry.instance.id() == id && entry.in_use == 1;
-        let one_goes = || state.shelf.iter().any(|entry| entry.retired);
-        (state.queue.is_empty() && state.shelf.iter().any(becomes_idle)) || (!one_goes() && self.share.owes())
+        (state.queue.is_empty() && state.shelf.is_last_in(id)) || (!state.shelf.one_is_retired() && self.share.owes())
     }
 
     /// Ends one use of a shared instance. Answers the instance when it is to go.
     fn release(state: &mut State<I>, id: u64, retire: bool) -> Option<Gone<I>> {
-        let index = state.shelf.iter().position(|entry| entry.instance.id() == id)?;
-        let entry = &mut state.shelf[index];
-        entry.in_use -= 1;
-        entry.retired |= retire;
-        entry.idle_since = Instant::now();
-        if !(entry.retired && entry.in_use == 0) {
-            return None;
-        }
+        let gone = state.shelf.leave(id, retire)?;
         state.live -= 1;
-        Some(state.shelf.remove(index).into())
+        Some(gone)
     }
 
     fn retire(self: &Arc<Self>, shared: Option<u64>, seat: Option<Seat>) {
@@ -373,13 +304,11 @@ impl<I: Pooled> Pool<I> {
         let mut state = self.lock();
         let surplus = if state.closed { state.live } else { state.live.saturating_sub(self.config.min_warm) };
         let idle_timeout = self.config.idle_timeout;
-        let dead = state.shelf.extract_if(.., |entry| entry.in_use == 0 && !entry.instance.is_sound());
-        let mut swept: Vec<Gone<I>> = dead.map(Gone::from).collect();
+        let mut swept = state.shelf.take_dead();
         while swept.len() < surplus
-            && let Some((index, since)) = state.idle_longest()
-            && now.saturating_duration_since(since) >= idle_timeout
+            && state.shelf.idle_since().is_some_and(|since| now.saturating_duration_since(since) >= idle_timeout)
         {
-            swept.push(state.shelf.remove(index).into());
+            swept.extend(state.shelf.evict());
         }
         state.live -= swept.len();
         swept
@@ -387,37 +316,31 @@ impl<I: Pooled> Pool<I> {
 
     /// When the instance that has been idle longest was last used.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        self.lock().idle_longest().map(|(_, since)| since)
+        self.lock().shelf.idle_since()
     }
 
     /// Takes out the instance that has been idle longest, to make room on the host. The caller drops it.
     pub(crate) fn evict(&self) -> Option<Gone<I>> {
         let mut state = self.lock();
-        let (index, _) = state.idle_longest()?;
+        let gone = state.shelf.evict()?;
         state.live -= 1;
-        Some(state.shelf.remove(index).into())
+        Some(gone)
     }
 
     /// Keeps nothing from now on: the revision was replaced. What runs goes on; what waits is still served.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let (keep, gone): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut state.shelf).into_iter().partition(|entry| entry.in_use > 0);
+        let gone = state.shelf.close();
         state.live -= gone.len();
-        state.shelf = keep;
-        for entry in &mut state.shelf {
-            entry.retired = true;
-        }
         drop(state);
-        drop(gone.into_iter().map(Gone::from).collect::<Vec<_>>());
+        drop(gone);
     }
 
     /// How the pool stands now.
     pub(crate) fn occupancy(&self) -> Occupancy {
         let state = self.lock();
-        let shared_busy = state.shelf.iter().filter(|entry| entry.in_use > 0).count();
-        let idle = state.shelf.len() - shared_busy;
+        let idle = state.shelf.idle();
         Occupancy { busy: state.live - idle, idle, queued: state.queue.len() }
     }
 }
@@ -435,64 +358,6 @@ impl<I: Pooled> Member for Pool<I> {
         drop(state);
         Self::settle(undeliverable);
         Ok(())
-    }
-}
-
-impl<I: Pooled> Permit<I> {
-    /// Puts a freshly made shared instance where others can use it at once; an exclusive one is left alone.
-    pub(crate) fn made(&mut self, instance: &I) {
-        let Some(pool) = &self.pool else { return };
-        if pool.config.concurrency <= 1 || self.ahead || self.shared.is_some() {
-            return;
-        }
-        let Some(shared) = instance.share() else { return };
-        let Some(seat) = self.seat.take() else { return };
-        self.shared = Some(instance.id());
-        let mut state = pool.lock();
-        let mut entry = Entry::new(shared, seat);
-        entry.lease(pool.config.max_requests);
-        entry.retired |= state.closed;
-        state.shelf.push(entry);
-        let undeliverable = pool.grant(&mut state);
-        drop(state);
-        Pool::settle(undeliverable);
-    }
-
-    /// Returns the instance for the next invocation.
-    pub(crate) fn give_back(mut self, instance: I) {
-        if let Some(pool) = self.pool.take() {
-            pool.give_back(self.shared, self.seat.take(), instance);
-        }
-    }
-}
-
-impl<I: Pooled> Drop for Permit<I> {
-    fn drop(&mut self) {
-        if let Some(pool) = self.pool.take() {
-            pool.retire(self.shared, self.seat.take());
-        }
-    }
-}
-
-/// A place in the queue, given up when dropped, along with what was granted to it and not received.
-struct Place<'a, I: Pooled> {
-    pool: &'a Pool<I>,
-    ticket: Ticket<Lease<I>>,
-}
-
-impl<I: Pooled> Place<'_, I> {
-    /// Leaves the queue. Answers the lease if one was granted already and not received.
-    fn leave(&mut self) -> Option<Lease<I>> {
-        if self.pool.lock().queue.leave(self.ticket.id) {
-            return None;
-        }
-        self.ticket.granted.try_recv().ok()
-    }
-}
-
-impl<I: Pooled> Drop for Place<'_, I> {
-    fn drop(&mut self) {
-        Pool::settle(self.leave().into_iter().collect());
     }
 }
 

@@ -194,7 +194,9 @@ impl World {
         if queued > 0 {
             assert_eq!((busy, idle), (max_instances, 0), "nobody waits while there is an instance, or room for one");
             let state = self.rig.pool.lock();
-            assert!(concurrency == 1 || state.shelf.iter().all(|entry| entry.retired || entry.in_use == concurrency));
+            assert!(
+                concurrency == 1 || state.shelf.in_use().all(|(_, in_use, retired)| retired || in_use == concurrency)
+            );
         }
         if self.closed {
             assert_eq!(idle, 0);

@@ -154,7 +154,7 @@ impl Rig {
 
     /// Uses at work in each instance that others may share.
     pub(super) fn in_use(&self) -> BTreeMap<u64, usize> {
-        self.pool.lock().shelf.iter().map(|entry| (entry.instance.id(), entry.in_use)).collect()
+        self.pool.lock().shelf.in_use().map(|(id, in_use, _)| (id, in_use)).collect()
     }
 }
 

@@ -1,0 +1,148 @@
+//! Where a pool keeps its instances: those that wait for an invocation, and those that several invocations share.
+//!
+//! ```text
+//! exclusive  stands here while it waits; taken down for an invocation, and put back
+//! shared     stands here from its making to its end, with a count of the invocations at work in it
+//! retired    a shared one that takes nothing new, and goes when the last invocation has left it
+//! ```
+
+use tokio::time::Instant;
+
+use super::Pooled;
+use crate::room::Seat;
+
+/// A pool's instances. Whoever takes one out of it drops it elsewhere, not under the pool's lock.
+pub(super) struct Shelf<I>(Vec<Entry<I>>);
+
+struct Entry<I> {
+    instance: I,
+    /// Goes after the instance.
+    seat: Seat,
+    /// Invocations at work in a shared instance.
+    in_use: usize,
+    /// Invocations that a shared instance was leased for so far.
+    leases: u64,
+    /// A shared instance that takes nothing new.
+    retired: bool,
+    idle_since: Instant,
+}
+
+/// An instance that is to go, and its seat, which is given up after it.
+pub(crate) struct Gone<I> {
+    pub(super) _instance: I,
+    _seat: Seat,
+}
+
+impl<I> From<Entry<I>> for Gone<I> {
+    fn from(entry: Entry<I>) -> Self {
+        Self { _instance: entry.instance, _seat: entry.seat }
+    }
+}
+
+impl<I> Entry<I> {
+    fn new(instance: I, seat: Seat) -> Self {
+        Self { instance, seat, in_use: 0, leases: 0, retired: false, idle_since: Instant::now() }
+    }
+
+    /// Begins one use of a shared instance; the last that it may have retires it.
+    fn lease(&mut self, max_requests: u64) {
+        self.in_use += 1;
+        self.leases += 1;
+        self.retired |= self.leases >= max_requests;
+    }
+}
+
+impl<I: Pooled> Shelf<I> {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Puts an instance where the next invocation finds it.
+    pub(super) fn put(&mut self, instance: I, seat: Seat) {
+        self.0.push(Entry::new(instance, seat));
+    }
+
+    /// Puts a shared instance here with its first invocation at work in it.
+    pub(super) fn put_at_work(&mut self, instance: I, seat: Seat, max_requests: u64, retired: bool) {
+        let mut entry = Entry::new(instance, seat);
+        entry.lease(max_requests);
+        entry.retired |= retired;
+        self.0.push(entry);
+    }
+
+    /// Takes the exclusive instance that was used last.
+    pub(super) fn take(&mut self) -> Option<(I, Seat)> {
+        let entry = self.0.pop()?;
+        Some((entry.instance, entry.seat))
+    }
+
+    /// Begins one more use of the first shared instance that has a place free, and answers a handle to it.
+    pub(super) fn join(&mut self, concurrency: usize, max_requests: u64) -> Option<I> {
+        let free = |entry: &&mut Entry<I>| !entry.retired && entry.in_use < concurrency;
+        let entry = self.0.iter_mut().find(free)?;
+        entry.lease(max_requests);
+        entry.instance.share()
+    }
+
+    /// Ends one use of a shared instance. Answers the instance when it is to go.
+    pub(super) fn leave(&mut self, id: u64, retire: bool) -> Option<Gone<I>> {
+        let index = self.0.iter().position(|entry| entry.instance.id() == id)?;
+        let entry = &mut self.0[index];
+        entry.in_use -= 1;
+        entry.retired |= retire;
+        entry.idle_since = Instant::now();
+        (entry.retired && entry.in_use == 0).then(|| self.0.remove(index).into())
+    }
+
+    /// Whether a shared instance is idle once one more invocation leaves it.
+    pub(super) fn is_last_in(&self, id: u64) -> bool {
+        self.0.iter().any(|entry| entry.instance.id() == id && entry.in_use == 1)
+    }
+
+    /// Whether a shared instance is about to go.
+    pub(super) fn one_is_retired(&self) -> bool {
+        self.0.iter().any(|entry| entry.retired)
+    }
+
+    /// Where the instance stands that has been idle longest, and since when it has. Shared instances keep their places
+    /// whenever they are used, so that this need not be the first.
+    fn idle_longest(&self) -> Option<(usize, Instant)> {
+        let idle = self.0.iter().enumerate().filter(|(_, entry)| entry.in_use == 0);
+        idle.map(|(index, entry)| (index, entry.idle_since)).min_by_key(|(_, since)| *since)
+    }
+
+    /// When the instance that has been idle longest was last used.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.idle_longest().map(|(_, since)| since)
+    }
+
+    /// Takes out the instance that has been idle longest.
+    pub(super) fn evict(&mut self) -> Option<Gone<I>> {
+        let (index, _) = self.idle_longest()?;
+        Some(self.0.remove(index).into())
+    }
+
+    /// Takes out idle instances that have come to an end by themselves.
+    pub(super) fn take_dead(&mut self) -> Vec<Gone<I>> {
+        self.0.extract_if(.., |entry| entry.in_use == 0 && !entry.instance.is_sound()).map(Gone::from).collect()
+    }
+
+    /// Retires all: takes out those that are idle, and the others go when they become so.
+    pub(super) fn close(&mut self) -> Vec<Gone<I>> {
+        let idle = self.0.extract_if(.., |entry| entry.in_use == 0).map(Gone::from).collect();
+        for entry in &mut self.0 {
+            entry.retired = true;
+        }
+        idle
+    }
+
+    /// How many are idle.
+    pub(super) fn idle(&self) -> usize {
+        self.0.iter().filter(|entry| entry.in_use == 0).count()
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> impl Iterator<Item = (u64, usize, bool)> + '_ {
+        self.0.iter().map(|entry| (entry.instance.id(), entry.in_use, entry.retired))
+    }
+}
