@@ -19,7 +19,7 @@ use tokio::time::{Duration, Instant};
 /// searching again is for the rare one that became idle at the same moment.
 const SEARCH_AGAIN: Duration = Duration::from_millis(10);
 
-/// The room for instances in one engine of a host.
+/// The room for instances on a host, whichever engine they run in.
 pub(crate) struct Room {
     seats: usize,
     /// How many pools stand in line. Read with each instance that is given back, and hardly ever written.
