@@ -220,6 +220,18 @@ impl Answer {
         self.text()
     }
 
+    /// The same, from an instance that was made for it.
+    pub fn cold(&self) -> &str {
+        assert_eq!(self.instance(), "cold", "{}", String::from_utf8_lossy(&self.body));
+        self.ok()
+    }
+
+    /// The same, from an instance that was waiting.
+    pub fn warm(&self) -> &str {
+        assert_eq!(self.instance(), "warm", "{}", String::from_utf8_lossy(&self.body));
+        self.ok()
+    }
+
     /// Sees that this is a problem document with a status, a kind and an origin, and gives it.
     pub fn problem(&self, status: u16, kind: &str, origin: &str) -> Problem {
         assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.body));

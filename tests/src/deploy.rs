@@ -4,9 +4,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::Method;
-use samovar_model::api::{Artifact, Deploy, Deployed, FunctionDetail, NamedStats, Problem, RevisionList};
+use samovar_model::api::{Artifact, Deploy, Deployed, FunctionDetail, NamedStats, Problem, RevisionList, StatsList};
 use samovar_model::manifest::FunctionTable;
-use samovar_model::{Digest, FunctionStats, LogLine};
+use samovar_model::{Digest, FunctionStats, HostStats, LogLine};
 use serde_json::json;
 
 use crate::call::Answer;
@@ -51,6 +51,12 @@ impl Node {
     /// Waits until nothing of the function is under way: a guest may work on after the caller has all of its answer.
     pub async fn settled(&self, name: &str) {
         eventually("no instance is busy", async || self.stats(name).await.busy, |busy| *busy == 0).await;
+    }
+
+    /// How much of what the host has is in use.
+    pub async fn host(&self) -> HostStats {
+        let answer = self.control_call("/v1/stats").send().await;
+        serde_json::from_str::<StatsList>(answer.ok()).expect("statistics").host.expect("one host")
     }
 
     /// A function's log so far.

@@ -17,6 +17,7 @@
 
 mod backend;
 mod call;
+mod callers;
 mod cli;
 mod deploy;
 mod node;
@@ -27,6 +28,7 @@ mod wait;
 
 pub use backend::{Backend, Silent};
 pub use call::{Answer, Call, Streaming};
+pub use callers::Callers;
 pub use cli::{Cli, Printed};
 pub use deploy::{Function, Refused, core_module, with_custom_section};
 pub use node::{Node, NodeBuilder, NotStarted, Stopped};

@@ -134,6 +134,17 @@ async fn address(process: &mut Process, word: &str) -> SocketAddr {
     }
 }
 
+fn directory_bytes(path: &Path) -> u64 {
+    let entries = std::fs::read_dir(path).expect("the directory is there").map(|entry| entry.expect("it is readable"));
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => directory_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        // Removed meanwhile.
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
 impl Node {
     /// A platform with the defaults.
     pub async fn start() -> Self {
@@ -192,9 +203,21 @@ impl Node {
         Raw::open(self.gateway).await
     }
 
+    /// A GET on a connection of its own, whose answer nobody reads as yet.
+    pub async fn raw_get(&self, path: &str) -> Raw {
+        let mut raw = self.raw().await;
+        raw.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+        raw
+    }
+
     /// The command line, told where this platform is.
     pub fn cli(&self, args: &[&str]) -> Cli {
         Cli::new(args).env("SAMOVAR_CONTROL", &format!("http://{}", self.control)).env("SAMOVAR_TOKEN", &self.token)
+    }
+
+    /// How much is kept of all functions' logs.
+    pub fn logs_bytes(&self) -> u64 {
+        directory_bytes(&self.data_dir().join("logs"))
     }
 
     /// Resident memory of the process in KiB.

@@ -1,20 +1,10 @@
 //! Many functions and instances on one host: code that comes and goes, one limit of instances, and memory that runs short.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
-use samovar_model::HostStats;
-use samovar_model::api::StatsList;
 use samovar_tests::{Node, eventually, guest, with_custom_section};
 
 const MIB: u64 = 1 << 20;
-
-async fn host(node: &Node) -> HostStats {
-    let answer = node.control_call("/v1/stats").send().await;
-    serde_json::from_str::<StatsList>(answer.ok()).expect("statistics").host.expect("one host")
-}
 
 /// Deploys the hello guest as many functions, `f0`, `f1`, …, each with an artifact of its own.
 async fn deploy_distinct(node: &Node, count: usize) {
@@ -48,7 +38,7 @@ async fn code_comes_and_goes_under_its_budget_and_no_call_is_lost() {
         caller.await.unwrap();
     }
     assert_eq!(asleep.await.unwrap().ok(), "slept 1500\n");
-    let host = host(&node).await;
+    let host = node.host().await;
     assert!(host.code_evictions > 0 && host.code_loads > 9, "{host:?}");
     assert!(host.code_bytes <= host.code_budget_bytes, "{host:?}");
     // Idle instances went with their code; each of the callers may have needed one of its own.
@@ -69,7 +59,7 @@ async fn what_is_called_most_stays_loaded() {
         let cold = node.stats("f0").await.cold_starts;
         assert_eq!(cold, 1, "round {round}: it was let go though it is called most");
     }
-    assert!(host(&node).await.code_evictions > 0);
+    assert!(node.host().await.code_evictions > 0);
 }
 
 #[tokio::test]
@@ -82,7 +72,7 @@ async fn the_limit_of_instances_holds_for_the_whole_host() {
     let calls: Vec<_> = (0..8).map(|index| tokio::spawn(node.call(paths[index % 2]).send())).collect();
     let mut most = 0;
     while !calls.iter().all(tokio::task::JoinHandle::is_finished) {
-        most = most.max(host(&node).await.instances);
+        most = most.max(node.host().await.instances);
     }
     assert_eq!(most, 3);
     let mut answered = 0;
@@ -97,41 +87,6 @@ async fn the_limit_of_instances_holds_for_the_whole_host() {
     node.call("/sleep3?ms=0").send().await.ok();
 }
 
-/// The most that was resident while this lived.
-struct Peak {
-    kib: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Peak {
-    fn watch(pid: u32) -> Self {
-        let (kib, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        std::thread::spawn({
-            let (kib, stop) = (Arc::clone(&kib), Arc::clone(&stop));
-            move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-                    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-                    let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0);
-                    kib.fetch_max(now, Ordering::Relaxed);
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-            }
-        });
-        Self { kib, stop }
-    }
-
-    fn bytes(&self) -> u64 {
-        self.kib.load(Ordering::Relaxed) << 10
-    }
-}
-
-impl Drop for Peak {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
 const GREEDY: &str = "limits.memory = '128MiB'\nscale.idle_timeout = '1h'";
 
 #[tokio::test]
@@ -140,7 +95,6 @@ async fn twenty_functions_that_want_five_times_the_memory_there_is_are_answered_
     for index in 0..20 {
         node.function(&format!("a{index}")).guest("allocate").with(GREEDY).deploy().await;
     }
-    let peak = Peak::watch(node.process().pid());
     for round in 0..3 {
         let calls: Vec<_> = (0..20).map(|index| tokio::spawn(node.call(&format!("/a{index}?mib=64")).send())).collect();
         let mut by_status = BTreeMap::<u16, u32>::new();
@@ -154,13 +108,13 @@ async fn twenty_functions_that_want_five_times_the_memory_there_is_are_answered_
         }
         assert!(by_status.get(&200).is_some_and(|answered| *answered >= 1), "round {round}: {by_status:?}");
     }
-    assert!(peak.bytes() < 320 * MIB, "{} MiB were resident under a budget of 256 MiB", peak.bytes() / MIB);
     // One after the other there is room for all, since idle instances go.
     for index in 0..20 {
         assert_eq!(node.call(&format!("/a{index}?mib=64")).send().await.ok(), "touched 16384 pages\n");
     }
-    assert!(peak.bytes() < 320 * MIB, "{} MiB were resident under a budget of 256 MiB", peak.bytes() / MIB);
-    let host = host(&node).await;
+    let peak = node.peak_resident_kib() >> 10;
+    assert!(peak < 320, "{peak} MiB were resident under a budget of 256 MiB");
+    let host = node.host().await;
     assert!(host.instance_evictions > 0 && host.memory_bytes < 256 * MIB, "{host:?}");
     assert!(node.process().is_running());
 }
@@ -192,7 +146,7 @@ async fn the_host_tells_how_much_of_what_it_has_is_in_use() {
     let node = Node::builder().arg("--memory-budget", "1GiB").arg("--code-budget", "64MiB").start().await;
     node.deploy("hello").await;
     node.call("/hello").send().await.ok();
-    let host = host(&node).await;
+    let host = node.host().await;
     assert_eq!((host.instances, host.components, host.code_loads, host.code_evictions), (1, 1, 1, 0));
     assert_eq!((host.memory_budget_bytes, host.code_budget_bytes), (1024 * MIB, 64 * MIB));
     assert!((MIB..1024 * MIB).contains(&host.memory_bytes) && host.memory_used_bytes >= host.memory_bytes, "{host:?}");

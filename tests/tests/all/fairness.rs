@@ -1,59 +1,14 @@
 //! What one function does hurts no other, and what a caller gives up is free at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use samovar_tests::{Node, Raw, eventually};
-
-/// Callers of a path, each calling again as soon as it is answered, until they are told to stop.
-struct Callers {
-    stop: Arc<AtomicBool>,
-    tasks: Vec<tokio::task::JoinHandle<Vec<Duration>>>,
-}
-
-impl Callers {
-    fn start(node: &Node, path: &'static str, number: usize) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let tasks = (0..number).map(|_| {
-            let (call, stop) = (node.call_maker(), Arc::clone(&stop));
-            tokio::spawn(async move {
-                let mut latencies = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let begun = Instant::now();
-                    call(path).send().await.ok();
-                    latencies.push(begun.elapsed());
-                }
-                latencies
-            })
-        });
-        Self { tasks: tasks.collect(), stop }
-    }
-
-    /// How long each call took, sorted.
-    async fn stop(self) -> Vec<Duration> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut all = Vec::new();
-        for task in self.tasks {
-            all.extend(task.await.unwrap());
-        }
-        all.sort_unstable();
-        all
-    }
-}
+use samovar_tests::{Callers, Node, Raw, eventually};
 
 /// What eight callers get answered in a second.
 async fn second_of_hello(node: &Node) -> Vec<Duration> {
     let callers = Callers::start(node, "/hello", 8);
     tokio::time::sleep(Duration::from_secs(1)).await;
     callers.stop().await
-}
-
-/// Sends a request on a connection of its own.
-async fn raw_get(node: &Node, path: &str) -> Raw {
-    let mut caller = node.raw().await;
-    caller.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
-    caller
 }
 
 async fn a_spinning_guest_leaves_its_neighbour(spin: &str) {
@@ -64,7 +19,7 @@ async fn a_spinning_guest_leaves_its_neighbour(spin: &str) {
     let alone = second_of_hello(&node).await;
     let mut spinning = Vec::new();
     for _ in 0..8 {
-        spinning.push(raw_get(&node, &format!("/{spin}")).await);
+        spinning.push(node.raw_get(&format!("/{spin}")).await);
     }
     eventually("all spin", async || node.stats(spin).await.busy, |busy| *busy == 8).await;
     let beside = second_of_hello(&node).await;
@@ -92,8 +47,7 @@ async fn a_guest_that_computes_for_long_still_answers() {
     for call in calls {
         assert_eq!(call.await.unwrap().ok(), "spun 300\n");
     }
-    let again = node.call("/spin?ms=1").send().await;
-    assert_eq!((again.ok(), again.instance()), ("spun 1\n", "warm"));
+    assert_eq!(node.call("/spin?ms=1").send().await.warm(), "spun 1\n");
 }
 
 #[tokio::test]
@@ -103,7 +57,7 @@ async fn a_function_with_a_full_queue_does_not_hold_up_another() {
     node.function("sleep").with("scale.max_instances = 2\nscale.queue = 4").deploy().await;
     let mut callers = Vec::new();
     for _ in 0..6 {
-        callers.push(raw_get(&node, "/sleep?ms=600000").await);
+        callers.push(node.raw_get("/sleep?ms=600000").await);
     }
     let stats = async || node.stats("sleep").await;
     eventually("it is full", stats, |stats| stats.busy == 2 && stats.queued == 4).await;
@@ -160,7 +114,7 @@ async fn an_invocation_whose_caller_has_gone_frees_its_slot_at_once_whatever_it_
         ("stream3", "/stream3?count=1000000&ms=5"),
     ] {
         node.function(function).with("limits.cpu = '10m'\nlimits.timeout = '10m'").deploy().await;
-        let caller = raw_get(&node, path).await;
+        let caller = node.raw_get(path).await;
         eventually("it runs", async || node.stats(function).await.busy, |busy| *busy == 1).await;
         // Long enough that a guest that computes is on the slow lane.
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -176,9 +130,9 @@ async fn a_queued_invocation_whose_caller_has_gone_frees_its_place_at_once() {
     let node = Node::start().await;
     let settings = "scale.max_instances = 1\nscale.queue_timeout = '10m'\nlimits.timeout = '10m'";
     node.function("sleep").with(settings).deploy().await;
-    let running = raw_get(&node, "/sleep?ms=600000").await;
+    let running = node.raw_get("/sleep?ms=600000").await;
     eventually("it runs", async || node.stats("sleep").await.busy, |busy| *busy == 1).await;
-    let queued = raw_get(&node, "/sleep?ms=0").await;
+    let queued = node.raw_get("/sleep?ms=0").await;
     eventually("one waits", async || node.stats("sleep").await.queued, |queued| *queued == 1).await;
     queued.close();
     let begun = Instant::now();

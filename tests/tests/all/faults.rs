@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use samovar_model::LogStream;
-use samovar_tests::{Node, eventually};
+use samovar_tests::{Callers, Node, eventually};
 
 /// The next calls are answered, the first of them by a new instance.
 async fn is_well_again(node: &Node, path: &str, instance_before: &str) {
@@ -81,16 +81,12 @@ async fn a_guest_past_its_cpu_budget_is_a_504_and_its_neighbours_are_served_mean
     let spins: Vec<_> = (0..4).map(|_| tokio::spawn(node.call("/spin").send())).collect();
     let stats = async || node.stats("spin").await.busy;
     eventually("all are spinning", stats, |busy| *busy == 4).await;
-    let mut served = 0;
-    while !spins.iter().all(tokio::task::JoinHandle::is_finished) {
-        node.call("/hello").send().await.ok();
-        served += 1;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let neighbour = Callers::one_with_pauses(&node, "/hello", Duration::from_millis(10));
     for spin in spins {
         let problem = spin.await.unwrap().problem(504, "cpu-budget", "function");
         assert!(problem.detail.contains("1s"), "{problem:?}");
     }
+    let served = neighbour.stop().await.len();
     assert!(served >= 10, "only {served} neighbours were served while four guests spun");
     let stats = node.stats("spin").await;
     assert_eq!((stats.busy, stats.idle), (0, 0), "spinning instances are retired");
@@ -148,15 +144,13 @@ async fn an_instance_that_lost_its_caller_is_not_used_again() {
     for count in ["1", "2"] {
         assert_eq!(node.call("/counter").send().await.ok(), count);
     }
-    let mut caller = node.raw().await;
-    caller.send(format!("GET /counter?ms=600000 HTTP/1.1\r\nhost: {}\r\n\r\n", node.gateway())).await;
+    let caller = node.raw_get("/counter?ms=600000").await;
     let busy = async || node.stats("counter").await.busy;
     eventually("the call is running", busy, |busy| *busy == 1).await;
     caller.close();
     let stats = async || node.stats("counter").await;
     eventually("the instance is gone", stats, |stats| stats.busy == 0 && stats.idle == 0).await;
-    let next = node.call("/counter").send().await;
-    assert_eq!((next.ok(), next.instance()), ("1", "cold"));
+    assert_eq!(node.call("/counter").send().await.cold(), "1");
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! Components made by other toolchains run as they are: nothing in them is Samovar's.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use samovar_model::ComponentKind;
-use samovar_tests::{Node, repository};
+use samovar_tests::{Callers, Node, repository};
 
 #[tokio::test]
 async fn rust_with_plain_bindings_and_with_wstd_as_program_and_as_library() {
@@ -16,11 +16,9 @@ async fn rust_with_plain_bindings_and_with_wstd_as_program_and_as_library() {
     ] {
         let deployed = node.deploy(guest).await;
         assert_eq!(deployed.function.kind, kind, "{guest}");
-        for instance in ["cold", "warm"] {
-            let answer = node.call(&format!("/{guest}")).send().await;
-            assert_eq!((answer.ok(), answer.instance()), (text, instance), "{guest}");
-            node.settled(guest).await;
-        }
+        assert_eq!(node.call(&format!("/{guest}")).send().await.cold(), text, "{guest}");
+        node.settled(guest).await;
+        assert_eq!(node.call(&format!("/{guest}")).send().await.warm(), text, "{guest}");
     }
 }
 
@@ -30,16 +28,10 @@ async fn answers_its_path(example: &str) {
     node.deploy("hello").await;
     let dir = repository().join("examples").join(example).display().to_string();
     node.cli(&["build", &dir]).run_long().await;
-    let deploying = tokio::spawn(node.cli(&["deploy", "--no-build", &dir]).run_long());
-    let mut longest = Duration::ZERO;
-    while !deploying.is_finished() {
-        let begun = Instant::now();
-        node.call("/hello").send().await.ok();
-        longest = longest.max(begun.elapsed());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    deploying.await.unwrap();
-    assert!(longest < Duration::from_secs(3), "a call took {longest:?} while another function was compiled");
+    let others = Callers::one_with_pauses(&node, "/hello", Duration::from_millis(10));
+    node.cli(&["deploy", "--no-build", &dir]).run_long().await;
+    let longest = others.stop().await.pop();
+    assert!(longest < Some(Duration::from_secs(3)), "a call took {longest:?} while another function was compiled");
     for (path, instance) in [("", "cold"), ("/and/more", "warm"), ("", "warm")] {
         let answer = node.call(&format!("/{example}{path}")).send().await;
         assert_eq!(answer.ok(), format!("hello from /{example}{path}\n"));

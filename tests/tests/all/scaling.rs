@@ -38,8 +38,7 @@ async fn an_idle_instance_goes_after_idle_timeout_and_not_before() {
     assert_eq!(node.call("/counter").send().await.ok(), "2");
     eventually("it is gone", async || node.stats("counter").await.idle, |idle| *idle == 0).await;
     assert_eq!(node.stats("patient").await.idle, 1);
-    let again = node.call("/counter").send().await;
-    assert_eq!((again.ok(), again.instance()), ("1", "cold"));
+    assert_eq!(node.call("/counter").send().await.cold(), "1");
     assert_eq!(node.call("/patient").send().await.ok(), "2");
 }
 
@@ -48,8 +47,7 @@ async fn min_warm_instances_are_there_before_the_first_call_and_stay() {
     let node = Node::start().await;
     node.function("counter").with("scale.min_warm = 2\nscale.idle_timeout = '300ms'").deploy().await;
     eventually("two are warm", async || node.stats("counter").await.idle, |idle| *idle == 2).await;
-    let first = node.call("/counter").send().await;
-    assert_eq!((first.ok(), first.instance()), ("1", "warm"));
+    assert_eq!(node.call("/counter").send().await.warm(), "1");
     // Three at once need a third one, which goes again; the two stay.
     let calls: Vec<_> = (0..3).map(|_| tokio::spawn(node.call("/counter?ms=500").send())).collect();
     eventually("three are busy", async || node.stats("counter").await.busy, |busy| *busy == 3).await;

@@ -11,12 +11,10 @@ async fn the_first_call_is_cold_and_the_next_one_warm_in_the_same_instance() {
     let node = Node::start().await;
     node.deploy("hello").await;
     let first = node.call("/hello").send().await;
-    assert_eq!(first.ok(), "hello\n");
-    assert_eq!(first.instance(), "cold");
+    assert_eq!(first.cold(), "hello\n");
     assert_eq!(first.header("x-samovar-revision"), "1");
     let second = node.call("/hello/with/more").send().await;
-    assert_eq!(second.ok(), "hello\n");
-    assert_eq!(second.instance(), "warm");
+    assert_eq!(second.warm(), "hello\n");
     assert_eq!(second.header("x-samovar-instance-id"), first.header("x-samovar-instance-id"));
 }
 

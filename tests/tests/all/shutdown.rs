@@ -39,8 +39,7 @@ async fn a_streamed_answer_is_finished_too() {
 async fn without_requests_it_stops_at_once_idle_connections_or_not() {
     let node = Node::start().await;
     node.deploy("hello").await;
-    let mut idle = node.raw().await;
-    idle.send("GET /hello HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let mut idle = node.raw_get("/hello").await;
     idle.answer().await;
     node.call("/hello").http2().send().await.ok();
     let begun = Instant::now();

@@ -13,11 +13,9 @@ async fn it_is_told_from_the_component() {
     let deployed = node.deploy("hello3").await;
     assert_eq!(deployed.function.kind, ComponentKind::Wasi03);
     assert_eq!(node.deploy("hello").await.function.kind, ComponentKind::Wasi02);
-    let first = node.call("/hello3").send().await;
-    assert_eq!((first.ok(), first.instance()), ("hello from wasi 0.3\n", "cold"));
+    assert_eq!(node.call("/hello3").send().await.cold(), "hello from wasi 0.3\n");
     node.settled("hello3").await;
-    let second = node.call("/hello3").send().await;
-    assert_eq!((second.ok(), second.instance()), ("hello from wasi 0.3\n", "warm"));
+    assert_eq!(node.call("/hello3").send().await.warm(), "hello from wasi 0.3\n");
 }
 
 #[tokio::test]
@@ -122,8 +120,7 @@ async fn crashes_are_502_and_the_next_call_finds_a_new_instance() {
         node.deploy(guest).await;
         node.call(&format!("/{guest}?calm")).send().await.ok();
         node.call(&format!("/{guest}")).send().await.problem(502, "trap", "function");
-        let next = node.call(&format!("/{guest}?calm")).send().await;
-        assert_eq!((next.ok(), next.instance()), ("calm\n", "cold"));
+        assert_eq!(node.call(&format!("/{guest}?calm")).send().await.cold(), "calm\n");
     }
     let crash = async || node.logs("trap3").await.into_iter().find(|line| line.stream == LogStream::Crash);
     let crash = eventually("the crash in the log", crash, Option::is_some).await.unwrap();
@@ -155,8 +152,7 @@ async fn an_instance_that_lost_its_caller_is_not_used_again() {
     let node = Node::start().await;
     node.function("counter3").with("scale.max_instances = 1").deploy().await;
     assert_eq!(node.call("/counter3").send().await.ok(), "1");
-    let mut caller = node.raw().await;
-    caller.send("GET /counter3?ms=600000 HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let caller = node.raw_get("/counter3?ms=600000").await;
     eventually("the call is running", async || node.stats("counter3").await.busy, |busy| *busy == 1).await;
     caller.close();
     let stats = async || node.stats("counter3").await;
