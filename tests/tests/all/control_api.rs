@@ -1,6 +1,6 @@
 //! The control API itself: who may call it, what it refuses and in which words, what it says of the platform.
 
-use samovar_tests::{Node, core_module, guest};
+use samovar_tests::{Node, core_module, guest, repository};
 use serde_json::json;
 
 #[tokio::test]
@@ -82,6 +82,25 @@ async fn an_unknown_import_is_named() {
     let refused = node.upload(component.into()).await.unwrap_err();
     assert_eq!(refused.status, 422);
     assert!(refused.problem.detail.contains("acme:paint/brush@1.0.0"), "{refused:?}");
+}
+
+/// A component that would take the place of many is refused when it is deployed.
+#[tokio::test]
+async fn a_component_of_very_many_memories_is_refused() {
+    let node = Node::start().await;
+    let module = "(core module $m (memory 1))";
+    let instances = "(core instance (instantiate $m))".repeat(500);
+    let refused = node.function("wide").wat_text(&handler(&format!("{module}{instances}"))).try_deploy().await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.status, 422, "{refused:?}");
+    assert!(refused.problem.detail.contains("core module instances"), "{refused:?}");
+    let table = node.function("table").wat_text(&handler("")).try_deploy().await;
+    assert!(table.is_ok(), "{:?}", table.err());
+}
+
+/// A component that exports a handler, with more in it.
+fn handler(more: &str) -> String {
+    std::fs::read_to_string(repository().join("tests/guests/wat/table.wat")).unwrap().replace(";; more", more)
 }
 
 #[tokio::test]

@@ -210,3 +210,24 @@ async fn requests_that_are_reset_as_soon_as_they_are_made_do_not_keep_others_fro
     eventually("all are over", stats, |stats| stats.busy == 0 && stats.queued == 0).await;
     is_well(&node).await;
 }
+
+/// A caller that asks for an answer and never reads it holds an instance no longer than the function's time allows.
+#[tokio::test]
+async fn a_caller_that_never_reads_its_answer_holds_no_instance_for_ever() {
+    let node = Node::start().await;
+    node.function("endless-body").with("limits.timeout = '1s'\nscale.max_instances = 2").deploy().await;
+    node.call("/endless-body?calm").send().await.ok();
+    let before = node.resident_kib();
+    let raw = node.raw_get("/endless-body").await;
+    let http2 = node.call("/endless-body").http2().open().await;
+    let busy = async || node.stats("endless-body").await.busy;
+    eventually("both are under way", busy, |busy| *busy == 2).await;
+    let grown = node.resident_kib().saturating_sub(before);
+    assert!(grown < 24 << 10, "{grown} KiB more than before");
+    let stats = async || node.stats("endless-body").await;
+    let stats = eventually("both are over", stats, |stats| stats.busy == 0 && stats.idle == 0).await;
+    assert_eq!(stats.faults["deadline"], 2, "{stats:?}");
+    assert_eq!(node.call("/endless-body?calm").send().await.ok(), "calm\n");
+    raw.close();
+    drop(http2);
+}
