@@ -6,6 +6,8 @@ pub(super) struct Row {
     pub(super) guest: &'static str,
     /// What it is called with: a query, in which `SILENT` stands for a server that never answers.
     pub(super) query: &'static str,
+    /// How much is posted to it.
+    pub(super) posted_bytes: usize,
     pub(super) settings: &'static str,
     pub(super) caller: Caller,
     /// What its log says, in any line; empty when there is no line at all.
@@ -31,8 +33,16 @@ pub(super) enum Caller {
 
 use Caller::{Answered, Broken, Half, Problem};
 
-const ROW: Row =
-    Row { guest: "", query: "", settings: "", caller: Problem(502, "trap"), log: "", calm: None, retired: true };
+const ROW: Row = Row {
+    guest: "",
+    query: "",
+    posted_bytes: 0,
+    settings: "",
+    caller: Problem(502, "trap"),
+    log: "",
+    calm: None,
+    retired: true,
+};
 
 /// Past its budget of CPU time.
 const SPINS: Row = Row {
@@ -112,6 +122,14 @@ pub(super) const ROWS: &[Row] = &[
     Row { guest: "hoard3", query: "what=waits&count=100000", log: "handle", ..HOARDS },
     Row { guest: "many-headers", query: "count=100000", log: "too much data", calm: Some("count=10"), ..ROW },
     Row { guest: "many-headers", query: "append&count=100000", log: "exceeds limit", calm: Some("count=10"), ..ROW },
+    Row {
+        guest: "read-never",
+        posted_bytes: 8 << 20,
+        caller: Answered(200, "not read\n"),
+        calm: Some(""),
+        retired: false,
+        ..ROW
+    },
     // Logs. The first is 1 GiB.
     Row { guest: "flood", query: "mib=256", caller: Answered(200, "wrote 256 MiB\n"), ..FLOODS },
     Row { guest: "flood", query: "mib=16&line=1", caller: Answered(200, "wrote 16 MiB\n"), ..FLOODS },
@@ -124,6 +142,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { guest: "half-body-then-trap", caller: Broken("trap"), calm: None, ..TRAPS },
     Row { guest: "half-body3", query: "trap", caller: Broken("trap"), calm: None, ..TRAPS },
     Row { guest: "trap-after", ..TRAPS },
+    Row { guest: "trap-after3", caller: Answered(200, "answered\n"), ..TRAPS },
     Row { guest: "drop-panic", log: "the cup is broken", ..TRAPS },
     Row { guest: "drop-panic", query: "again", log: "the saucer is broken, too", ..TRAPS },
     Row { guest: "exit", query: "code=0", log: "called exit with status 0", ..ROW },
@@ -134,6 +153,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { guest: "early-drop", caller: Broken("invalid-response"), retired: false, ..ROW },
     Row { guest: "declared-length", query: "declared=10&actual=5", ..LIES },
     Row { guest: "declared-length", query: "declared=5&actual=10", ..LIES },
+    Row { guest: "declared-length3", query: "declared=5&actual=10", log: "", retired: true, ..LIES },
     // Waiting for ever.
     Row { guest: "sleep", query: "ms=18446744073709", calm: Some("ms=0"), ..WAITS },
     Row { guest: "never3", ..WAITS },
@@ -141,6 +161,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { guest: "half-body3", caller: Half("half", "deadline"), ..WAITS },
     Row { guest: "endless-body", caller: Half("xxxx", "deadline"), calm: Some("calm"), ..WAITS },
     Row { guest: "outbound", query: "url=http://SILENT/", ..REACHES },
+    Row { guest: "outbound3", query: "url=http://SILENT/", ..REACHES },
     Row { guest: "fan-out", query: "url=http://SILENT&count=150", ..REACHES },
 ];
 

@@ -41,8 +41,11 @@ impl Row {
         let calls: Vec<_> = (0..CALLERS)
             .map(|i| {
                 let call = node.call(&format!("/hostile?{query}")).header("x-request-id", &format!("hostile-{i}"));
-                // Half of them over HTTP/2.
-                tokio::spawn(outcome(if i % 2 == 1 { call.http2() } else { call }))
+                let call = if self.posted_bytes > 0 { call.body(vec![b'x'; self.posted_bytes]) } else { call };
+                // Half of them over HTTP/2; all of those that post a lot, since a client of HTTP/1.1 that is answered
+                // before it has sent everything may see nothing but a connection that is closed.
+                let http2 = self.posted_bytes > 0 || i % 2 == 1;
+                tokio::spawn(outcome(if http2 { call.http2() } else { call }))
             })
             .collect();
         for call in calls {
