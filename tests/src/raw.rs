@@ -1,6 +1,7 @@
 //! A connection for bytes as they are: what no well-behaved client would send.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -120,6 +121,12 @@ impl Raw {
     pub async fn rest(&mut self) -> String {
         while self.fill().await {}
         String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
+    }
+
+    /// The same, but for no longer than this: what came, and whether the other side closed.
+    pub async fn rest_within(&mut self, span: Duration) -> (String, bool) {
+        let closed = tokio::time::timeout(span, async { while self.fill().await {} }).await.is_ok();
+        (String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned(), closed)
     }
 
     /// Closes the connection so that the other side sees it at once.
