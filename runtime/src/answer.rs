@@ -88,8 +88,10 @@ impl Answering {
     ) -> Result<Response<ResponseBody>, Fault> {
         let (mut head, body) = head.into_parts();
         let revision = Arc::clone(invocation.record.revision());
-        let length = head.headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse().ok());
         let has_no_body = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let declared = || head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        // What has no body may all the same say how long it would be.
+        let length = if has_no_body || self.is_head { None } else { declared() };
         let body = match Streaming::new(body, invocation, length).poll_ahead(cx) {
             Ok(body) if self.is_head || has_no_body => {
                 // HTTP/2 would send the body of an answer to HEAD as it is; what is told of it is its length.

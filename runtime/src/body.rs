@@ -150,7 +150,10 @@ impl Streaming {
                 Poll::Ready(Some(Err(self.fail(fault))))
             }
             Poll::Ready(None) => {
-                let fault = self.fault.take().or_else(|| self.invocation.body_read().err());
+                // A body that ends before its declared length must not look whole: the caller would take the next answer on
+                // the connection for the rest of this one.
+                let short = self.left_bytes.is_some_and(|left| left > 0).then_some(Fault::InvalidResponse);
+                let fault = self.fault.take().or_else(|| self.invocation.body_read().err()).or(short);
                 match fault {
                     Some(fault) => Poll::Ready(Some(Err(self.fail(fault)))),
                     None => {

@@ -147,6 +147,20 @@ async fn past_the_limits_of_time_cpu_and_memory_calls_end_as_for_0_2() {
     node.call("/allocate3?mib=16").send().await.ok();
 }
 
+/// In wasmtime-wasi-http 48.0.8 what went wrong is lost when the caller has not yet taken what came before.
+#[tokio::test]
+async fn an_answer_that_is_shorter_than_declared_is_never_taken_for_a_good_one_however_often_it_comes() {
+    let node = Node::start().await;
+    node.deploy("declared-length3").await;
+    for _ in 0..400 {
+        // Broken off, or said before it began.
+        if let Ok(answer) = node.call("/declared-length3?declared=10&actual=5").try_send().await {
+            answer.problem(502, "invalid-response", "function");
+        }
+    }
+    assert_eq!(node.stats("declared-length3").await.faults.get("invalid-response"), Some(&400));
+}
+
 #[tokio::test]
 async fn an_instance_that_lost_its_caller_is_not_used_again() {
     let node = Node::start().await;

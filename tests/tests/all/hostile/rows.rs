@@ -153,6 +153,9 @@ pub(super) const ROWS: &[Row] = &[
     Row { guest: "early-drop", caller: Broken("invalid-response"), retired: false, ..ROW },
     Row { guest: "declared-length", query: "declared=10&actual=5", ..LIES },
     Row { guest: "declared-length", query: "declared=5&actual=10", ..LIES },
+    Row { guest: "declared-length", query: "declared=10&none", log: "", ..LIES },
+    Row { guest: "declared-length3", query: "declared=10&actual=5", log: "", ..LIES },
+    Row { guest: "declared-length3", query: "declared=10&none", log: "", ..LIES },
     Row { guest: "declared-length3", query: "declared=5&actual=10", log: "", retired: true, ..LIES },
     // Waiting for ever.
     Row { guest: "sleep", query: "ms=18446744073709", calm: Some("ms=0"), ..WAITS },
