@@ -4,7 +4,6 @@
 //! What a fresh instance costs is the difference between the second and the third; what leasing, calling and returning a warm
 //! one costs with the gateway around it, that between the first and the second. `warm_dispatch` counts instructions instead.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,9 +11,6 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use samovar_benches::in_memory::Conversation;
 use samovar_benches::{hyper_alone, local};
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
-
-const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n\r\n";
 
 /// Functions to measure: a name, a component, a manifest. `make bench` builds the components.
 const FUNCTIONS: [(&str, &str, &str); 4] = [
@@ -36,7 +32,7 @@ fn dispatch(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut group = criterion.benchmark_group("dispatch without sockets");
     group.bench_function("hyper alone", |bencher| {
-        bencher.iter_custom(|times| serve(&runtime, times, hyper_alone::serve));
+        bencher.iter_custom(|times| serve(&runtime, times, hyper_alone::serve_hello));
     });
     for (name, component, manifest) in FUNCTIONS {
         let data = tempfile::tempdir().expect("a temporary directory");
@@ -45,13 +41,8 @@ fn dispatch(criterion: &mut Criterion) {
         let gateway = runtime
             .block_on(local::gateway(data.path(), component, manifest, samovar_runtime::TICK))
             .expect("a gateway");
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         group.bench_function(name, |bencher| {
-            bencher.iter_custom(|times| {
-                serve(&runtime, times, |conversation| {
-                    gateway.serve_stream(conversation, peer, CancellationToken::new())
-                })
-            });
+            bencher.iter_custom(|times| serve(&runtime, times, |conversation| local::serve(&gateway, conversation)));
         });
     }
     group.finish();
@@ -59,7 +50,7 @@ fn dispatch(criterion: &mut Criterion) {
 
 /// How long so many requests of one connection take.
 fn serve<F: Future<Output = ()>>(runtime: &Runtime, times: u64, serve: impl FnOnce(Conversation) -> F) -> Duration {
-    let conversation = Conversation::new(REQUEST, times);
+    let conversation = Conversation::new(times);
     let answered = conversation.answered();
     let started = Instant::now();
     runtime.block_on(serve(conversation));

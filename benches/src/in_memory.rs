@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n\r\n";
+
 /// The client's side of a connection. No read brings more than one request, as it is with a client that waits for its answer.
 pub struct Conversation {
-    request: &'static [u8],
     /// What has not been read of the request that is being sent.
     unsent: &'static [u8],
     left: u64,
@@ -30,9 +31,9 @@ impl Answered {
 }
 
 impl Conversation {
-    /// A client that sends this request so many times.
-    pub fn new(request: &'static [u8], times: u64) -> Self {
-        Self { request, unsent: &[], left: times, times, answered: Answered::default() }
+    /// A client that sends the request so many times.
+    pub fn new(times: u64) -> Self {
+        Self { unsent: &[], left: times, times, answered: Answered::default() }
     }
 
     /// Counts the answers.
@@ -45,7 +46,7 @@ impl AsyncRead for Conversation {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.unsent.is_empty() && self.left > 0 {
             self.left -= 1;
-            self.unsent = self.request;
+            self.unsent = REQUEST;
         }
         let (now, later) = self.unsent.split_at(self.unsent.len().min(buffer.remaining()));
         buffer.put_slice(now);

@@ -16,6 +16,7 @@ pub mod local;
 pub mod machine;
 pub mod node;
 pub mod open;
+mod order;
 pub mod peers;
 pub mod report;
 pub mod rounds;

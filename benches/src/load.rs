@@ -7,6 +7,7 @@ mod http2;
 mod paced;
 mod transfer;
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -51,6 +52,25 @@ pub enum Protocol {
     Http1,
     /// HTTP/2 without TLS, by prior knowledge; one request at a time on each connection.
     Http2,
+}
+
+impl Protocol {
+    /// What the yardstick and Node's server are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> anyhow::Result<Self> {
+        let known = [Self::Http1, Self::Http2].into_iter().find(|protocol| protocol.name() == name);
+        known.with_context(|| format!("`{name}`: neither http1 nor http2"))
+    }
 }
 
 /// How the load is made.

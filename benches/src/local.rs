@@ -1,5 +1,6 @@
 //! A gateway with a host, in this process and without sockets.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,12 @@ use samovar_gateway::{Dispatcher, Gateway, GatewayConfig};
 use samovar_model::manifest::Manifest;
 use samovar_model::{ByteSize, Fault, FunctionName, FunctionState, RequestId, RevisionNumber};
 use samovar_runtime::{Host, HostConfig, ResponseBody, Revision};
+use tokio_util::sync::CancellationToken;
 
-/// Passes requests to the host in this process.
+use crate::in_memory::Conversation;
+
+/// Passes requests to the host in this process, as the command does (`cli/src/up/local.rs`): the gateway and the host do not know
+/// each other, so neither can have this, and a command is no library.
 pub struct Local(pub Host);
 
 impl Dispatcher for Local {
@@ -72,4 +77,10 @@ pub async fn gateway(dir: &Path, component: &Path, manifest: &str, tick: Duratio
     let gateway = Gateway::new(GatewayConfig::default(), Local(host));
     gateway.apply(&Snapshot { version: 1, functions: [(name, Arc::new(state))].into() });
     Ok(gateway)
+}
+
+/// Answers all of a conversation's requests.
+pub async fn serve(gateway: &Gateway<Local>, conversation: Conversation) {
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    gateway.serve_stream(conversation, peer, CancellationToken::new()).await;
 }

@@ -20,11 +20,9 @@ pub use samovar::{Function, Node, samovar};
 pub use wasmtime::{Reuse, wasmtime};
 pub use workerd::workerd;
 
-use crate::load::Protocol;
-
 /// What was found on this machine.
 pub struct Found {
-    /// Where `samovar`, `bare_hyper` and the rest of our own are.
+    /// Where `samovar` and `yardstick` are.
     pub bin: PathBuf,
     wasmtime: Option<PathBuf>,
     workerd: Option<PathBuf>,
@@ -110,14 +108,6 @@ fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
-}
-
-/// How the yardstick and Node name a protocol.
-fn flag(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http1 => "http1",
-        Protocol::Http2 => "http2",
-    }
 }
 
 fn path_text(path: &Path) -> anyhow::Result<String> {

@@ -1,6 +1,7 @@
 //! hyper alone on a port of its own, to be measured beside.
 
 use samovar_benches::hyper_alone;
+use samovar_benches::load::Protocol;
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -10,6 +11,6 @@ async fn main() -> anyhow::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(hyper_alone::serve(stream));
+        tokio::spawn(hyper_alone::serve(stream, Protocol::Http1));
     }
 }

@@ -5,20 +5,17 @@
 use std::time::Duration;
 
 use samovar_benches::client::Client;
-use samovar_benches::load::Call;
-use samovar_benches::node::{Node, beside, callers};
-use samovar_benches::server::{Launch, Server, address_after};
+use samovar_benches::load::{Call, Protocol};
+use samovar_benches::node::{Node, callers};
+use samovar_benches::peers::hyper;
+use samovar_benches::server::Server;
 
 const ROUND: Duration = Duration::from_secs(4);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let number: usize = std::env::args().nth(1).map_or(Ok(10_000), |arg| arg.parse())?;
-    let hyper = Server::start(&Launch {
-        program: beside("bare_hyper")?,
-        args: Vec::new(),
-        ready: |line| address_after("listening", line),
-    })?;
+    let hyper = hyper(Protocol::Http1)?;
     let node = Node::start()?;
     node.deploy("hello", "").await?;
     println!(

@@ -9,34 +9,29 @@
 //! What one request costs is the difference between two runs, divided by the difference in requests. A run before them, with
 //! the same DATA_DIR, compiles the component.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use samovar_benches::in_memory::Conversation;
 use samovar_benches::{hyper_alone, local};
-use tokio_util::sync::CancellationToken;
 
 /// No guest is interrupted: under valgrind each would seem to compute for long.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
-
-const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n\r\n";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let times: u64 = args.next().context("how many requests?")?.parse()?;
-    let conversation = Conversation::new(REQUEST, times);
+    let conversation = Conversation::new(times);
     let answered = conversation.answered();
     match args.next() {
-        None => hyper_alone::serve(conversation).await,
+        None => hyper_alone::serve_hello(conversation).await,
         Some(component) => {
             let data = args.next().context("where may data be kept?")?;
             let manifest = args.next().unwrap_or_else(|| "[function.hello]".to_owned());
             let gateway = local::gateway(Path::new(&data), Path::new(&component), &manifest, NEVER).await?;
-            let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-            gateway.serve_stream(conversation, peer, CancellationToken::new()).await;
+            local::serve(&gateway, conversation).await;
         }
     }
     anyhow::ensure!(answered.count() == times, "{} of {times} requests were answered", answered.count());

@@ -37,7 +37,7 @@ pub(super) fn quick(found: &Found, effort: Effort) -> anyhow::Result<Table> {
 }
 
 fn compare(found: &Found, effort: Effort, load: Load, peers: Vec<Entry>) -> anyhow::Result<Table> {
-    let yardstick = hyper(found, load.protocol)?;
+    let yardstick = hyper(load.protocol)?;
     let node = deployed(found)?;
     let call = |path| Call::get(path, "hello from /hello\n");
     let subject = |name: &str, server, call| Subject { name: name.to_owned(), server, call };

@@ -31,7 +31,7 @@ pub(super) fn json(found: &Found, effort: Effort) -> anyhow::Result<Table> {
     );
     let call = Call { path: "/json", body: Some((order, "application/json")), answer };
 
-    let yardstick = hyper(found, load.protocol)?;
+    let yardstick = hyper(load.protocol)?;
     let own = samovar(found, &[Function::new("json", &component)])?;
     let peers = [
         (

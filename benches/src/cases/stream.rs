@@ -111,7 +111,7 @@ fn entries(found: &Found) -> anyhow::Result<Vec<Entry>> {
     };
     let wasmtime = |path| found.has_wasmtime().then(|| wasmtime(found, path, Reuse::Unlimited)).transpose();
     Ok(vec![
-        Entry::new("bare hyper", Side::Yardstick, Some(hyper(found, Protocol::Http1)?)),
+        Entry::new("bare hyper", Side::Yardstick, Some(hyper(Protocol::Http1)?)),
         Entry::new(OWN, Side::Samovar, Some(own(&sdk)?)),
         Entry::new(OWN_PLAIN, Side::Samovar, Some(own(&plain)?)),
         Entry::peer("wasmtime serve, 0.2 SDK, reuse", OWN, wasmtime(&sdk)?),

@@ -1,7 +1,7 @@
 //! hyper alone: the yardstick.
 
-use super::{Found, flag};
 use crate::load::Protocol;
+use crate::node::beside;
 use crate::server::{Launch, Server, address_after};
 
 /// The workspace's lock file, where its version is.
@@ -17,10 +17,10 @@ pub(super) fn version() -> &'static str {
 ///
 /// # Errors
 /// When it does not start.
-pub fn hyper(found: &Found, protocol: Protocol) -> anyhow::Result<Server> {
+pub fn hyper(protocol: Protocol) -> anyhow::Result<Server> {
     Server::start(&Launch {
-        program: found.bin.join("yardstick"),
-        args: vec![flag(protocol).to_owned()],
+        program: beside("yardstick")?,
+        args: vec![protocol.name().to_owned()],
         ready: |line| address_after("listening", line),
     })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::{Found, flag};
+use super::Found;
 use crate::load::Protocol;
 use crate::server::{Launch, Server, address_after};
 
@@ -21,7 +21,7 @@ pub(super) fn find() -> Option<PathBuf> {
 pub fn node(found: &Found, protocol: Protocol) -> anyhow::Result<Server> {
     Server::start(&Launch {
         program: found.node.clone().context("there is no node")?,
-        args: vec!["benches/peers/node/server.mjs".to_owned(), flag(protocol).to_owned()],
+        args: vec!["benches/peers/node/server.mjs".to_owned(), protocol.name().to_owned()],
         ready: |line| address_after("listening", line),
     })
 }
