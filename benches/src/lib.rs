@@ -6,7 +6,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test says what went wrong by failing"))]
 
 pub mod cases;
-pub mod client;
 pub mod controlled;
 pub mod guest_alone;
 pub mod hyper_alone;
@@ -15,9 +14,9 @@ pub mod load;
 pub mod local;
 pub mod machine;
 pub mod node;
-pub mod open;
 mod order;
 pub mod peers;
+pub mod percentile;
 pub mod report;
 pub mod rounds;
 pub mod seed;

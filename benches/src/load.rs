@@ -4,6 +4,7 @@
 
 mod http1;
 mod http2;
+mod open;
 mod paced;
 mod transfer;
 
@@ -14,8 +15,11 @@ use anyhow::Context as _;
 use bytes::Bytes;
 
 pub use http1::{Answer, Client};
+pub use open::{Plan, Sent, open};
 pub use paced::{Paced, paced};
 pub use transfer::{Transferred, transfer};
+
+use crate::percentile::percentile;
 
 /// How much longer than asked for a run of load may take before it is given up.
 const GRACE: Duration = Duration::from_secs(15);
@@ -98,8 +102,7 @@ pub struct Outcome {
 impl Outcome {
     /// The latency that this share of the requests (from 0 to 1) stayed below.
     pub fn percentile(&self, share: f64) -> Duration {
-        let last = self.latencies.len().saturating_sub(1);
-        self.latencies.get((last as f64 * share) as usize).copied().unwrap_or_default()
+        percentile(&self.latencies, share).unwrap_or_default()
     }
 
     /// Requests a second.
@@ -119,6 +122,15 @@ pub fn run(address: &str, call: &Call, load: Load) -> anyhow::Result<Outcome> {
     // Connections that are still open when the time is up are cut off.
     runtime.shutdown_background();
     answered.with_context(|| format!("{address}{} did not answer for {GRACE:?}", call.path))?
+}
+
+/// [`run`], for callers in a runtime: the load has a thread of its own.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_aside(address: &str, call: &Call, load: Load) -> anyhow::Result<Outcome> {
+    let (address, call) = (address.to_owned(), call.clone());
+    tokio::task::spawn_blocking(move || run(&address, &call, load)).await?
 }
 
 async fn drive(address: &str, call: &Call, load: Load) -> anyhow::Result<Outcome> {

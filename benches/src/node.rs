@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::load::{self, Call, Load, Outcome, Protocol};
 use crate::server::{Launch, Server, address_after};
 
 /// Where the tests' guests are built.
@@ -82,15 +80,4 @@ pub fn bin_dir() -> anyhow::Result<PathBuf> {
     }
     let own = std::env::current_exe()?;
     own.parent().map(Path::to_owned).context("an executable is in a directory")
-}
-
-/// 32 HTTP/1.1 connections that call a path in a closed loop.
-///
-/// # Errors
-/// When an answer is not this one.
-pub async fn callers(address: &str, call: Call, span: Duration) -> anyhow::Result<Outcome> {
-    let address = address.to_owned();
-    let load = Load { protocol: Protocol::Http1, connections: 32, span };
-    // The load has a runtime of its own.
-    tokio::task::spawn_blocking(move || load::run(&address, &call, load)).await?
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::load::{self, Call, Load};
+use crate::percentile::median;
 use crate::server::Server;
 
 /// What is measured: a server and what is asked of it.
@@ -87,28 +88,4 @@ pub fn measure_once(subject: &Subject<'_>, load: Load) -> anyhow::Result<Round> 
         p50_micros: micros(outcome.percentile(0.5)),
         p99_micros: micros(outcome.percentile(0.99)),
     })
-}
-
-/// The middle one of these values; not a number when there are none.
-pub fn median(values: Vec<f64>) -> f64 {
-    percentile(values, 0.5)
-}
-
-/// The value that this share of them (from 0 to 1) stays below.
-pub fn percentile(mut values: Vec<f64>, share: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    values.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_were_measured() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(percentile((1..=101).map(f64::from).collect(), 0.99), 100.0);
-        assert!(median(Vec::new()).is_nan());
-    }
 }

@@ -12,6 +12,7 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use samovar_benches::controlled::{Caller, Memory, Node, caller, memory, multiplexing_caller};
 use samovar_benches::node::bin_dir;
+use samovar_benches::percentile::percentile;
 use samovar_benches::seed::{component, name, seed};
 use serde_json::{Value, json};
 
@@ -137,7 +138,7 @@ async fn functions() -> anyhow::Result<Value> {
     let kinds = [("all", None), ("warm", Some(true)), ("cold", Some(false))].map(|(kind, warm)| {
         let mut of: Vec<_> = latencies.iter().filter(|call| warm.is_none_or(|warm| call.1 == warm)).collect();
         of.sort_unstable();
-        let at = |share: f64| of.get((of.len() as f64 * share) as usize).map_or(0, |call| call.0.as_micros() as u64);
+        let at = |share: f64| percentile(&of, share).map(|call| call.0.as_micros() as u64);
         json!({ "kind": kind, "calls": of.len(), "p50_micros": at(0.5), "p99_micros": at(0.99) })
     });
     let hit_rate = 1.0 - host.code_loads as f64 / CALLS as f64;

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use samovar_benches::client::Client;
-use samovar_benches::load::{Call, Protocol};
-use samovar_benches::node::{Node, callers};
+use samovar_benches::load::{Call, Client, Load, Protocol, run_aside};
+use samovar_benches::node::Node;
 use samovar_benches::peers::hyper;
 use samovar_benches::server::Server;
 
-const ROUND: Duration = Duration::from_secs(4);
+/// What others ask meanwhile.
+const LOAD: Load = Load { protocol: Protocol::Http1, connections: 32, span: Duration::from_secs(4) };
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -30,20 +30,20 @@ async fn main() -> anyhow::Result<()> {
 
 /// Opens connections, and answers what each costs in bytes.
 async fn measure(name: &str, server: &Server, body: &'static str, number: usize) -> anyhow::Result<f64> {
-    let load = || callers(&server.address, Call::get("/hello", body), ROUND);
-    load().await?;
-    let before = load().await?;
+    let call = Call::get("/hello", body);
+    run_aside(&server.address, &call, LOAD).await?;
+    let before = run_aside(&server.address, &call, LOAD).await?;
     let empty = server.resident_memory()?;
     let mut idle = Vec::with_capacity(number);
     for _ in 0..number {
-        let mut client = Client::new(&server.address, "/hello");
-        let answer = client.get().await?;
+        let mut client = Client::connect(&server.address).await?;
+        let answer = client.get("/hello").await?;
         anyhow::ensure!(answer.status == 200, "answered with status {}", answer.status);
         idle.push(client);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let each = server.resident_memory()?.saturating_sub(empty) as f64 / number as f64;
-    let with = load().await?;
+    let with = run_aside(&server.address, &call, LOAD).await?;
     println!(
         "| {name} | {number} | {each:.0} | {:.0} | {:.0} | {:.2?} | {:.2?} |",
         before.rate(),

@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use samovar_benches::client::Client;
-use samovar_benches::load::Call;
-use samovar_benches::node::{Node, callers};
+use samovar_benches::load::{Call, Client, Load, Protocol, run_aside};
+use samovar_benches::node::Node;
 
-const CONNECTIONS: usize = 32;
+const LOAD: Load = Load { protocol: Protocol::Http1, connections: 32, span: Duration::from_secs(5) };
 const CALLERS: usize = 8;
-const ROUND: Duration = Duration::from_secs(5);
 
 /// What runs beside: the path to call, and what is to be known of it.
 const NEIGHBOURS: [(&str, &str, &str); 4] = [
@@ -24,7 +22,8 @@ async fn main() -> anyhow::Result<()> {
     let node = Node::start()?;
     node.deploy("hello", "").await?;
     println!(
-        "| beside hello ({CONNECTIONS} connections) | requests/s | of alone | p50 | p99 | longest |\n|{}",
+        "| beside hello ({} connections) | requests/s | of alone | p50 | p99 | longest |\n|{}",
+        LOAD.connections,
         " --- |".repeat(6)
     );
     hello(&node, "warming up", None).await?;
@@ -33,8 +32,8 @@ async fn main() -> anyhow::Result<()> {
         node.deploy(guest, settings).await?;
         let spinning: Vec<_> = (0..CALLERS)
             .map(|_| {
-                let mut client = Client::new(&node.server.address, &format!("/{guest}"));
-                tokio::spawn(async move { while client.get().await.is_ok() {} })
+                let address = node.server.address.clone();
+                tokio::spawn(async move { spin(&address, guest).await })
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -47,9 +46,17 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Calls a function that computes without end, again and again.
+async fn spin(address: &str, guest: &str) -> anyhow::Result<()> {
+    let (mut client, path) = (Client::connect(address).await?, format!("/{guest}"));
+    loop {
+        client.get(&path).await?;
+    }
+}
+
 /// One round of hello; answers its rate.
 async fn hello(node: &Node, name: &str, alone: Option<f64>) -> anyhow::Result<f64> {
-    let outcome = callers(&node.server.address, Call::get("/hello", "hello\n"), ROUND).await?;
+    let outcome = run_aside(&node.server.address, &Call::get("/hello", "hello\n"), LOAD).await?;
     let rate = outcome.rate();
     let share = alone.map_or(String::new(), |alone| format!("{:.0} %", rate / alone * 100.0));
     let of = |share| outcome.percentile(share);

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use samovar_benches::load::{Client, Plan, Sent, open};
 use samovar_benches::node::Node;
-use samovar_benches::open::{self, Plan, Sent, percentile};
+use samovar_benches::percentile::percentile;
 
 /// How many times what can be done is asked for.
 const FACTOR: f64 = 5.0;
@@ -69,24 +70,29 @@ async fn measure(subject: &Subject, address: &str, span: Duration) -> anyhow::Re
         closed(address, subject.path, Duration::from_secs(4)).await?
     };
     let plan = Plan { address, path: subject.path, rate: best * FACTOR, span };
-    let sent = open::run(&plan).await?;
+    let sent = open(&plan).await?;
     let after = Plan { rate: best / 2.0, span: Duration::from_secs(4), ..plan };
-    let after = open::run(&after).await?;
+    let after = open(&after).await?;
 
     let of = |status: u16| sent.iter().filter(move |sent| sent.status == status);
     // Answers that came after the load had ended do not count.
     let good = of(200).filter(|sent| sent.at + sent.took <= span).count() as f64 / span.as_secs_f64();
     let (shed, served) = (of(503).count(), of(200).count());
+    let at = |status, share| {
+        let mut took: Vec<_> = of(status).map(|sent| sent.took).collect();
+        took.sort_unstable();
+        percentile(&took, share).map_or_else(|| "-".to_owned(), |took| format!("{took:.2?}"))
+    };
     let silent = of(503).filter(|sent| !sent.retry_after).count();
     println!(
-        "| {} | {best:.0} | {:.0} | {good:.0} | {:.0} % | {:.1?} | {:.1?} | {shed} | {:.2?} | {:.2?} | {} | {silent} | {:?} |",
+        "| {} | {best:.0} | {:.0} | {good:.0} | {:.0} % | {} | {} | {shed} | {} | {} | {} | {silent} | {:?} |",
         subject.name,
         best * FACTOR,
         good / best * 100.0,
-        percentile(of(200), 0.5),
-        percentile(of(200), 0.99),
-        percentile(of(503), 0.5),
-        percentile(of(503), 0.99),
+        at(200, 0.5),
+        at(200, 0.99),
+        at(503, 0.5),
+        at(503, 0.99),
         sent.len() - shed - served,
         normal_after(&after),
     );
@@ -98,11 +104,12 @@ async fn closed(address: &str, path: &str, span: Duration) -> anyhow::Result<f64
     let until = tokio::time::Instant::now() + span;
     let callers: Vec<_> = (0..64)
         .map(|_| {
-            let mut client = samovar_benches::client::Client::new(address, path);
+            let (address, path) = (address.to_owned(), path.to_owned());
             tokio::spawn(async move {
+                let mut client = Client::connect(&address).await?;
                 let mut served = 0_u32;
                 while tokio::time::Instant::now() < until {
-                    served += u32::from(client.get().await?.status == 200);
+                    served += u32::from(client.get(&path).await?.status == 200);
                 }
                 anyhow::Ok(served)
             })

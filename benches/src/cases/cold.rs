@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-
 use super::{HELLO, PLAIN, component, distinct, size};
 use crate::load::Client;
 use crate::peers::{Found, Function, samovar};
+use crate::percentile::{median, percentile_of};
 use crate::report::{Better, Column, Goal, Row, Side, Table};
-use crate::rounds::{median, percentile};
 
 /// Cold starts of code, for components of one language.
 pub(super) struct Language {
@@ -86,7 +84,7 @@ pub(super) fn code(found: &Found, language: &Language) -> anyhow::Result<Table> 
             warm.push(again.as_secs_f64() * 1e3);
         }
     }
-    let (p50, p99) = (median(added.clone()), percentile(added.clone(), 0.99));
+    let (p50, p99) = (median(added.clone()), percentile_of(added.clone(), 0.99));
     let row = |name: String, values| Row::new(name, Side::Samovar, values);
     let what = |share| format!("{} cold start, code on disk: {share} added to a warm call", language.name);
     let mut goals = vec![Goal::at_most(what("p50"), language.p50_millis, p50, "ms")];
@@ -110,14 +108,18 @@ pub(super) fn code(found: &Found, language: &Language) -> anyhow::Result<Table> 
             Column::new("most", "ms", 3, Better::Lower),
         ],
         rows: vec![
-            row(format!("{}, added by a cold start", language.name), vec![p50, p99, percentile(added, 1.0)]),
+            row(format!("{}, added by a cold start", language.name), vec![p50, p99, percentile_of(added, 1.0)]),
             row(
                 format!("{}, added by the first in a process", language.name),
-                vec![median(very_first.clone()), percentile(very_first.clone(), 0.99), percentile(very_first, 1.0)],
+                vec![
+                    median(very_first.clone()),
+                    percentile_of(very_first.clone(), 0.99),
+                    percentile_of(very_first, 1.0),
+                ],
             ),
             row(
                 format!("{}, a warm call", language.name),
-                vec![median(warm.clone()), percentile(warm.clone(), 0.99), percentile(warm, 1.0)],
+                vec![median(warm.clone()), percentile_of(warm.clone(), 0.99), percentile_of(warm, 1.0)],
             ),
         ],
         goals,
@@ -156,7 +158,7 @@ pub(super) fn instance(found: &Found) -> anyhow::Result<Table> {
         let p50 = median(added.clone());
         let what = format!("{name}: cold instance, code loaded: p50 added to a warm call");
         goals.extend(aim_micros.map(|aim| Goal::at_most(what, aim, p50, "us")));
-        let values = vec![p50, percentile(added.clone(), 0.99)];
+        let values = vec![p50, percentile_of(added.clone(), 0.99)];
         rows.push(Row::new(format!("{name}, added by a fresh instance"), Side::Samovar, values));
     }
     Ok(Table {
@@ -196,9 +198,9 @@ async fn timed(client: &mut Client, path: &str, instance: Option<&str>) -> anyho
     let answer = client.get(path).await?;
     let took = started.elapsed();
     anyhow::ensure!(answer.status == 200, "{path} answered {}", answer.status);
-    if let Some(instance) = instance {
-        let header = format!("x-samovar-instance: {instance}");
-        answer.head.contains(&header).then_some(()).with_context(|| format!("no `{header}` in:\n{}", answer.head))?;
+    if instance.is_some() {
+        let told = answer.header("x-samovar-instance");
+        anyhow::ensure!(told == instance, "{path} came from an instance that was {told:?}, not {instance:?}");
     }
     Ok(took)
 }

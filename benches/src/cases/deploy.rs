@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::{HELLO, JAVASCRIPT, PLAIN, PYTHON, component, distinct, size};
 use crate::load::{Call, Client, paced};
 use crate::peers::{Found, Function, Node, samovar};
+use crate::percentile::median;
 use crate::report::{Better, Column, Goal, Row, Side, Table};
-use crate::rounds::median;
 
 /// The light load on another function: a request each.
 const INTERVAL: Duration = Duration::from_millis(5);

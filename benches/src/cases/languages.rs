@@ -6,8 +6,9 @@ use super::{Effort, JAVASCRIPT, PYTHON, component};
 use crate::guest_alone::GuestAlone;
 use crate::load::{Call, Load, Protocol};
 use crate::peers::{Found, Function, Reuse, samovar, wasmtime};
+use crate::percentile::median;
 use crate::report::{Better, Column, Goal, Row, Side, Table};
-use crate::rounds::{Round, Subject, measure_once, median};
+use crate::rounds::{Round, Subject, measure_once};
 
 /// The most that a call through the platform may cost, over the guest alone.
 const AIM: f64 = 1.2;

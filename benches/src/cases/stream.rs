@@ -3,8 +3,8 @@
 use super::{ECHO, Effort, PLAIN_ECHO, component};
 use crate::load::{Protocol, transfer};
 use crate::peers::{Found, Function, Reuse, hyper, node, samovar, wasmtime, workerd};
+use crate::percentile::median;
 use crate::report::{Better, Column, Goal, Row, Side, Table};
-use crate::rounds::median;
 use crate::server::Server;
 
 const OWN: &str = "Samovar, 0.2 SDK";

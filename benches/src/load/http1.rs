@@ -42,6 +42,14 @@ pub(super) struct Head {
     pub(super) end: usize,
 }
 
+impl Answer {
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+}
+
 impl Client {
     /// Connects to `127.0.0.1:PORT`.
     ///
@@ -62,7 +70,7 @@ impl Client {
         self.send(&request).await
     }
 
-    async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+    pub(crate) async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
         let head = self.exchange(request).await?;
         let body = match head.framing {
             Framing::Length(length) => self.buffer[head.end..head.end + length].to_vec(),
@@ -209,5 +217,13 @@ mod tests {
         assert!(matches!(head.framing, Framing::Length(5)));
         assert!(parse_head(b"HTTP/1.1 200 OK\r\nContent-").unwrap().is_none());
         assert!(parse_head(b"HTTP/1.1 200 OK\r\ndate: now\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn headers_are_found_whatever_their_case() {
+        let head = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n".to_owned();
+        let answer = Answer { status: 503, head, body: Vec::new() };
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(answer.header("date"), None);
     }
 }

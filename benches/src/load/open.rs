@@ -1,12 +1,12 @@
 //! An open loop: requests are sent when their time has come, whether or not earlier ones were answered, and their latency
-//! counts from that time. Each takes a connection that is free, or opens one more.
+//! counts from that time, so up to 1 ms of it is the timer's. Each takes a connection that is free, or opens one more.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::Client;
+use super::{Answer, Client};
 
 /// What is sent.
 #[derive(Debug, Clone)]
@@ -34,13 +34,33 @@ pub struct Sent {
     pub retry_after: bool,
 }
 
+/// Connections on which nothing is under way.
+#[derive(Clone, Default)]
+struct Free(Arc<Mutex<Vec<Client>>>);
+
+impl Free {
+    fn with<T>(&self, change: impl FnOnce(&mut Vec<Client>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Calls the path over a connection of these, or a new one. One that breaks does not come back.
+    async fn get(&self, address: &str, path: &str) -> anyhow::Result<Answer> {
+        let mut client = match self.with(Vec::pop) {
+            Some(client) => client,
+            None => Client::connect(address).await?,
+        };
+        let answer = client.get(path).await?;
+        self.with(|free| free.push(client));
+        Ok(answer)
+    }
+}
+
 /// Sends as planned, and returns when the last answer has come.
 ///
 /// # Errors
 /// When a task of the load generator fails.
-pub async fn run(plan: &Plan<'_>) -> anyhow::Result<Vec<Sent>> {
-    let free: Arc<Mutex<Vec<Client>>> = Arc::default();
-    let lock = |free: &Mutex<Vec<Client>>| free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+pub async fn open(plan: &Plan<'_>) -> anyhow::Result<Vec<Sent>> {
+    let free = Free::default();
     let begun = Instant::now();
     let mut tasks = Vec::new();
     for index in 0_u32.. {
@@ -49,13 +69,12 @@ pub async fn run(plan: &Plan<'_>) -> anyhow::Result<Vec<Sent>> {
             break;
         }
         sleep_until(begun + at).await;
-        let mut client = lock(&free).unwrap_or_else(|| Client::new(plan.address, plan.path));
-        let free = Arc::clone(&free);
+        let (free, address, path) = (free.clone(), plan.address.to_owned(), plan.path.to_owned());
         tasks.push(tokio::spawn(async move {
-            let answer = client.get().await;
+            let answer = free.get(&address, &path).await;
             let took = begun.elapsed().saturating_sub(at);
-            free.lock().unwrap_or_else(PoisonError::into_inner).push(client);
-            let (status, retry_after) = answer.map_or((0, false), |answer| (answer.status, answer.retry_after));
+            let (status, retry_after) =
+                answer.map_or((0, false), |answer| (answer.status, answer.header("retry-after").is_some()));
             Sent { at, took, status, retry_after }
         }));
     }
@@ -64,12 +83,4 @@ pub async fn run(plan: &Plan<'_>) -> anyhow::Result<Vec<Sent>> {
         all.push(task.await?);
     }
     Ok(all)
-}
-
-/// Of these requests, the latency that this share (from 0 to 1) stayed below.
-pub fn percentile<'a>(sent: impl IntoIterator<Item = &'a Sent>, share: f64) -> Duration {
-    let mut latencies: Vec<_> = sent.into_iter().map(|sent| sent.took).collect();
-    latencies.sort_unstable();
-    let last = latencies.len().saturating_sub(1);
-    latencies.get((last as f64 * share) as usize).copied().unwrap_or_default()
 }
