@@ -7,7 +7,6 @@ mod json;
 mod languages;
 mod stream;
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -59,11 +58,11 @@ pub fn measure(id: &str, found: &Found, effort: Effort) -> anyhow::Result<Table>
         "json" => json::json(found, effort),
         "stream" => stream::stream(found, effort),
         "languages" => languages::languages(found, effort),
-        "cold-code-rust" => cold::code(found, &cold::RUST),
-        "cold-code-javascript" => cold::code(found, &cold::JAVASCRIPT),
-        "cold-code-python" => cold::code(found, &cold::PYTHON),
-        "cold-instance" => cold::instance(found),
-        "deploy" => deploy::deploy(found),
+        "cold-code-rust" => cold::code(&cold::RUST),
+        "cold-code-javascript" => cold::code(&cold::JAVASCRIPT),
+        "cold-code-python" => cold::code(&cold::PYTHON),
+        "cold-instance" => cold::instance(),
+        "deploy" => deploy::deploy(),
         _ => anyhow::bail!("`{id}` is no case; there are: {}", IDS.join(" ")),
     }
     .with_context(|| format!("case {id}"))?;
@@ -75,43 +74,6 @@ pub fn measure(id: &str, found: &Found, effort: Effort) -> anyhow::Result<Table>
 ///
 /// # Errors
 /// As [`measure`].
-pub fn measure_quick(found: &Found, effort: Effort) -> anyhow::Result<Table> {
-    hello::quick(found, effort)
-}
-
-const HELLO: &str = "examples/target/wasm32-wasip2/release/hello.wasm";
-const HELLO3: &str = "examples/target/wasip3/wasm32-wasip2/release/hello.wasm";
-const PLAIN: &str = "benches/guests/target/wasm32-wasip2/release/bench_plain.wasm";
-const ECHO: &str = "benches/guests/target/wasm32-wasip2/release/bench_echo.wasm";
-const PLAIN_ECHO: &str = "tests/guests/target/wasm32-wasip2/release/echo.wasm";
-const JSON: &str = "benches/guests/target/wasm32-wasip2/release/bench_json.wasm";
-const JAVASCRIPT: &str = "examples/hello-javascript/dist/hello-javascript.wasm";
-const PYTHON: &str = "examples/hello-python/dist/hello-python.wasm";
-
-/// A component that must have been built.
-fn component(path: &str) -> anyhow::Result<PathBuf> {
-    let path = PathBuf::from(path);
-    anyhow::ensure!(path.is_file(), "{} is not built; `make bench` builds it", path.display());
-    Ok(path)
-}
-
-/// Copies a component under another name and with other bytes, as if it were another one: a custom section is added, which
-/// says nothing to anybody.
-fn distinct(component: &Path, copy: &Path, mark: u64) -> anyhow::Result<()> {
-    let mut bytes = std::fs::read(component)?;
-    // A custom section: id 0, its size, and a name (with its length) and content within that size.
-    let mut section = vec![5];
-    section.extend_from_slice(b"bench");
-    section.extend_from_slice(&mark.to_le_bytes());
-    bytes.push(0);
-    bytes.push(u8::try_from(section.len())?);
-    bytes.extend_from_slice(&section);
-    std::fs::write(copy, bytes)?;
-    Ok(())
-}
-
-/// The size of a file, for people.
-fn size(path: &Path) -> anyhow::Result<String> {
-    let bytes = std::fs::metadata(path)?.len() as f64;
-    Ok(if bytes < 1e6 { format!("{:.0} KB", bytes / 1e3) } else { format!("{:.0} MB", bytes / 1e6) })
+pub fn measure_quick(effort: Effort) -> anyhow::Result<Table> {
+    hello::quick(effort)
 }

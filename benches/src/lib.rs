@@ -6,7 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test says what went wrong by failing"))]
 
 pub mod cases;
-pub mod controlled;
+pub mod component;
 pub mod guest_alone;
 pub mod hyper_alone;
 pub mod in_memory;

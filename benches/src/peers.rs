@@ -4,26 +4,23 @@
 
 mod hyper;
 mod node;
-mod samovar;
 mod wasmtime;
 mod workerd;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 pub use hyper::hyper;
 pub use node::node;
-pub use samovar::{Function, Node, samovar};
 pub use wasmtime::{Reuse, wasmtime};
 pub use workerd::workerd;
 
+use crate::node::{beside, bin_dir};
+
 /// What was found on this machine.
 pub struct Found {
-    /// Where `samovar` and `yardstick` are.
-    pub bin: PathBuf,
     wasmtime: Option<PathBuf>,
     workerd: Option<PathBuf>,
     node: Option<PathBuf>,
@@ -42,34 +39,29 @@ pub struct Peer {
 
 impl Found {
     /// Looks for all of them.
-    ///
-    /// # Errors
-    /// When our own programs have not been built.
-    pub fn look() -> anyhow::Result<Self> {
-        let bin = crate::node::bin_dir()?;
-        for program in ["samovar", "yardstick"] {
-            let built = bin.join(program).is_file();
-            anyhow::ensure!(built, "{} is not built; `make bench` builds it", bin.join(program).display());
-        }
+    pub fn look() -> Self {
         let wasmtime = Some(PathBuf::from("target/tools/bin/wasmtime")).filter(|program| program.is_file());
-        Ok(Self { bin, wasmtime, workerd: workerd::find(), node: node::find() })
+        Self { wasmtime, workerd: workerd::find(), node: node::find() }
     }
 
     /// All of them, for the report.
-    pub fn peers(&self) -> Vec<Peer> {
+    ///
+    /// # Errors
+    /// When our own programs are not built.
+    pub fn peers(&self) -> anyhow::Result<Vec<Peer>> {
         let install = "absent; scripts/bench-peers installs it";
         let peer = |name: &str, program: Option<&Path>, note: &str, absent: &str| {
             let version = program.and_then(version);
             let note = if version.is_some() { note } else { absent };
             Peer { name: name.to_owned(), version, note: note.to_owned() }
         };
-        let own = self.bin.join("samovar");
-        let profile = self.bin.file_name().unwrap_or_default().to_string_lossy();
+        let (own, bin) = (beside("samovar")?, bin_dir()?);
+        let profile = bin.file_name().unwrap_or_default().to_string_lossy();
         let profile = match &*profile {
             "dist" => "profile `dist`: fat LTO, one codegen unit".to_owned(),
             other => format!("profile `{other}`: **not what is shipped**"),
         };
-        vec![
+        Ok(vec![
             peer("Samovar", Some(&own), &profile, "not built"),
             Peer {
                 name: "bare hyper".to_owned(),
@@ -84,7 +76,7 @@ impl Found {
                 "its own `http` and `http2` servers, one process",
                 "absent: no `node` in PATH",
             ),
-        ]
+        ])
     }
 
     /// Whether `wasmtime serve` can be measured.
@@ -108,8 +100,4 @@ fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
-}
-
-fn path_text(path: &Path) -> anyhow::Result<String> {
-    path.to_str().map(str::to_owned).with_context(|| format!("{} is not text", path.display()))
 }

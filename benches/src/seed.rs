@@ -6,12 +6,13 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use samovar_cluster::embedded::{DataDir, EmbeddedRegistry};
 use samovar_cluster::{NewRevision, Registry as _};
 use samovar_model::manifest::FunctionTable;
 use samovar_model::{ByteSize, ComponentKind, Digest, FunctionName};
 use sha2::{Digest as _, Sha256};
+
+use crate::component::distinct;
 
 /// The name of a function that was seeded.
 pub fn name(index: usize) -> String {
@@ -27,7 +28,7 @@ pub async fn seed(data: &Path, component: &[u8], count: usize) -> anyhow::Result
     let registry = EmbeddedRegistry::open(&dir)?;
     let (compiled, ending) = compiled(&dir, digest(component))?;
     for index in 0..count {
-        let bytes = with_custom_section(component, &format!("function {index}"));
+        let bytes = distinct(component, index as u64);
         let artifact = digest(&bytes);
         let name: FunctionName = name(index).parse()?;
         std::fs::write(dir.artifacts().join(artifact.to_string()), &bytes)?;
@@ -53,25 +54,4 @@ fn compiled(dir: &DataDir, artifact: Digest) -> anyhow::Result<(Vec<u8>, String)
 
 fn digest(bytes: &[u8]) -> Digest {
     Digest::from_bytes(Sha256::digest(bytes).into())
-}
-
-/// The same component with a custom section more.
-fn with_custom_section(component: &[u8], text: &str) -> Vec<u8> {
-    let name = b"build";
-    let size = 1 + name.len() + text.len();
-    let mut bytes = component.to_vec();
-    // Both lengths are short, so that each is one byte of LEB128.
-    bytes.extend([0, size as u8, name.len() as u8]);
-    bytes.extend(name);
-    bytes.extend(text.as_bytes());
-    bytes
-}
-
-/// Reads a component that was built, saying how to build it.
-///
-/// # Errors
-/// When it is not there.
-pub fn component(path: &str) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path)
-        .with_context(|| format!("{path}: build it with `make guests examples`, and run this from the root"))
 }

@@ -35,6 +35,17 @@ pub struct Server {
     dir: Option<tempfile::TempDir>,
 }
 
+/// What a server has in memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    /// Resident now.
+    pub resident_bytes: u64,
+    /// Page tables, which the resident set leaves out.
+    pub page_tables_bytes: u64,
+    /// The most that was resident since [`Server::reset_peak_memory`]; of several processes the sum of their peaks.
+    pub peak_bytes: u64,
+}
+
 /// The last lines that a server wrote, on either stream.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<VecDeque<String>>>);
@@ -137,31 +148,24 @@ impl Server {
         Ok(())
     }
 
-    /// The most resident memory since it was reset, in bytes; of several processes the sum of their peaks.
+    /// What all its processes have in memory.
     ///
     /// # Errors
     /// When the process is gone.
-    pub fn peak_memory(&self) -> anyhow::Result<u64> {
-        self.memory("VmHWM:")
-    }
-
-    /// Resident memory now, in bytes.
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn resident_memory(&self) -> anyhow::Result<u64> {
-        self.memory("VmRSS:")
-    }
-
-    fn memory(&self, key: &str) -> anyhow::Result<u64> {
-        let mut bytes = 0;
+    pub fn memory(&self) -> anyhow::Result<Memory> {
+        let mut sum = Memory::default();
         for pid in self.processes()? {
             let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            let kib = line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {key}"))?;
-            bytes += kib.parse::<u64>()? << 10;
+            let bytes = |key: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(key));
+                let kib = line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {key}"))?;
+                anyhow::Ok(kib.parse::<u64>()? << 10)
+            };
+            sum.resident_bytes += bytes("VmRSS:")?;
+            sum.page_tables_bytes += bytes("VmPTE:")?;
+            sum.peak_bytes += bytes("VmHWM:")?;
         }
-        Ok(bytes)
+        Ok(sum)
     }
 
     /// The process and all that descend from it.

@@ -32,8 +32,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn compare() -> anyhow::Result<()> {
-    let found = Found::look()?;
-    let effort = effort(3.0)?;
+    let found = Found::look();
+    let effort = effort()?;
     let wanted = std::env::var("BENCH_CASES").unwrap_or_default();
     let wanted: Vec<&str> = wanted.split([',', ' ']).filter(|id| !id.is_empty()).collect();
     let ids = cases::IDS.iter().filter(|id| wanted.is_empty() || wanted.iter().any(|wanted| id.starts_with(wanted)));
@@ -41,7 +41,7 @@ fn compare() -> anyhow::Result<()> {
     anyhow::ensure!(!ids.is_empty(), "BENCH_CASES={}: there are: {}", wanted.join(","), cases::IDS.join(" "));
     let dir = Path::new(DIR);
     let path = dir.join("report.json");
-    let mut report = Report::open(&path, machine(), found.peers())?;
+    let mut report = Report::open(&path, machine(), found.peers()?)?;
     for peer in report.peers.iter().filter(|peer| peer.version.is_none()) {
         println!("{} is {}", peer.name, peer.note);
     }
@@ -62,8 +62,7 @@ fn compare() -> anyhow::Result<()> {
 }
 
 fn quick() -> anyhow::Result<()> {
-    let found = Found::look()?;
-    let table = cases::measure_quick(&found, effort(3.0)?)?;
+    let table = cases::measure_quick(effort()?)?;
     println!("{}\n\n{}\n\n{}", table.title, table.conditions, table_text(&table));
     table.goals.iter().for_each(print_goal);
     write(&Path::new(DIR).join("quick.json"), &(serde_json::to_string_pretty(&table)? + "\n"))
@@ -84,8 +83,8 @@ fn docs() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn effort(default_seconds: f64) -> anyhow::Result<Effort> {
-    let seconds: f64 = number("BENCH_SECONDS")?.unwrap_or(default_seconds);
+fn effort() -> anyhow::Result<Effort> {
+    let seconds: f64 = number("BENCH_SECONDS")?.unwrap_or(3.0);
     anyhow::ensure!((0.1..=60.0).contains(&seconds), "BENCH_SECONDS={seconds}: not between 0.1 and 60");
     let rounds: usize = number("BENCH_ROUNDS")?.unwrap_or(5);
     anyhow::ensure!((1..=100).contains(&rounds), "BENCH_ROUNDS={rounds}: not between 1 and 100");

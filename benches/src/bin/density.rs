@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt as _, Full};
-use samovar_benches::controlled::{Caller, Memory, Node, caller, memory, multiplexing_caller};
-use samovar_benches::node::bin_dir;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client as Multiplexing;
+use hyper_util::rt::TokioExecutor;
+use samovar_benches::component::{HELLO, built, guest};
+use samovar_benches::load::Client;
+use samovar_benches::node::{Function, Node};
 use samovar_benches::percentile::percentile;
-use samovar_benches::seed::{component, name, seed};
+use samovar_benches::seed::{name, seed};
+use samovar_benches::server::Memory;
 use serde_json::{Value, json};
 
 const INSTANCES: u64 = 10_000;
@@ -24,8 +27,8 @@ const CLIENTS: usize = 8;
 /// Calls that are held open at once on one connection, of which the gateway takes 256.
 const CALLS_PER_CONNECTION: u64 = 200;
 
-const GUESTS: &str = "tests/guests/target/wasm32-wasip2/release";
-const EXAMPLES: &str = "examples/target/wasm32-wasip2/release";
+/// Where the report goes, and the functions that were seeded.
+const DIR: &str = "target/bench";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -33,11 +36,10 @@ async fn main() -> anyhow::Result<()> {
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let mut report = serde_json::Map::new();
     if wanted("instances") {
-        let plain = instances("plain hello", &format!("{GUESTS}/hello.wasm"), None, INSTANCES).await?;
-        let called = instances("plain, called once", &format!("{GUESTS}/sleep.wasm"), Some("?ms=10000"), 4_000).await?;
-        let sdk = instances("SDK hello", &format!("{EXAMPLES}/hello.wasm"), None, INSTANCES).await?;
-        let stream = format!("{GUESTS}/stream.wasm");
-        let wstd = instances("wstd, called once", &stream, Some("?count=2&ms=10000"), 4_000).await?;
+        let plain = instances("plain hello", guest("hello")?, None, INSTANCES).await?;
+        let called = instances("plain, called once", guest("sleep")?, Some("?ms=10000"), 4_000).await?;
+        let sdk = instances("SDK hello", built(HELLO)?, None, INSTANCES).await?;
+        let wstd = instances("wstd, called once", guest("stream")?, Some("?count=2&ms=10000"), 4_000).await?;
         report.insert("instances".to_owned(), json!([plain, called, sdk, wstd]));
     }
     if wanted("functions") {
@@ -46,87 +48,95 @@ async fn main() -> anyhow::Result<()> {
     if wanted("pressure") {
         report.insert("pressure".to_owned(), pressure().await?);
     }
-    let dir = target_dir()?.join("bench");
-    std::fs::create_dir_all(&dir)?;
-    std::fs::write(dir.join("density.json"), serde_json::to_vec_pretty(&report)?)?;
+    std::fs::create_dir_all(DIR)?;
+    std::fs::write(Path::new(DIR).join("density.json"), serde_json::to_vec_pretty(&report)?)?;
     Ok(())
-}
-
-fn target_dir() -> anyhow::Result<PathBuf> {
-    Ok(bin_dir()?.parent().context("profiles have a common directory")?.to_owned())
 }
 
 /// Makes this many instances of one function live, and if `hold` says how, calls all of them at once, so that each has
 /// answered one request.
-async fn instances(what: &str, path: &str, hold: Option<&str>, count: u64) -> anyhow::Result<Value> {
-    let data = tempfile::tempdir()?;
-    let node = Node::start(data.path(), &["--max-instances", &count.to_string(), "--log", "warn"]).await?;
-    let wasm = component(path)?;
-    let scale = |warm: u64| json!({ "scale": { "min_warm": warm, "max_instances": count, "idle_timeout": "1h" } });
-    node.deploy("one", &wasm, scale(0)).await?;
-    get(&caller(), &format!("{}/one", node.gateway)).await?;
-    let before = node.memory()?;
+async fn instances(what: &str, component: PathBuf, hold: Option<&str>, count: u64) -> anyhow::Result<Value> {
+    let node = Node::start(&["--max-instances", &count.to_string(), "--log", "warn"])?;
+    let deploy = |warm: u64| {
+        let settings = format!("scale.min_warm = {warm}\nscale.max_instances = {count}\nscale.idle_timeout = '1h'");
+        node.deploy(&[Function::new("one", &component).with(settings)])
+    };
+    deploy(0)?;
+    get(&mut Client::connect(&node.server.address).await?, "/one").await?;
+    let before = node.server.memory()?;
     let started = Instant::now();
-    node.deploy("one", &wasm, scale(count)).await?;
+    deploy(count)?;
     while node.function("one").await?.idle < count {
         anyhow::ensure!(started.elapsed() < Duration::from_secs(60), "{what}: {:?}", node.function("one").await?);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let made_after = started.elapsed();
     if let Some(query) = hold {
-        let url = format!("{}/one{query}", node.gateway);
-        // Many to a connection: what is measured is not what connections leave behind in the heap.
-        let connections: Vec<_> = (0..count.div_ceil(CALLS_PER_CONNECTION)).map(|_| multiplexing_caller()).collect();
-        let calls: Vec<_> = (0..count)
-            .map(|index| {
-                let caller = connections[(index / CALLS_PER_CONNECTION) as usize].clone();
-                let url = url.clone();
-                tokio::spawn(async move { get(&caller, &url).await })
-            })
-            .collect();
-        for call in calls {
-            let (status, _) = call.await??;
-            anyhow::ensure!(status == 200, "{what}: status {status}");
-        }
+        call_all(&format!("http://{}/one{query}", node.server.address), count)
+            .await
+            .with_context(|| what.to_owned())?;
         let stats = node.function("one").await?;
         anyhow::ensure!(stats.idle == count, "{what}: not every instance was called: {stats:?}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let after = node.memory()?;
-    let each = |of: fn(Memory) -> u64| (of(after) - of(before)) as f64 / count as f64;
-    let (resident, tables) = (each(|memory| memory.resident_kib), each(|memory| memory.page_tables_kib));
+    let after = node.server.memory()?;
+    let each = |of: fn(Memory) -> u64| (of(after) - of(before)) as f64 / 1024.0 / count as f64;
+    let (resident, tables) = (each(|memory| memory.resident_bytes), each(|memory| memory.page_tables_bytes));
     println!(
         "{what}: {count} live after {made_after:.2?}; {resident:.1} KiB resident each, and {tables:.1} KiB of page tables; \
          process {} MiB",
-        after.resident_kib >> 10
+        after.resident_bytes >> 20
     );
-    node.stop().await?;
     Ok(json!({
         "what": what, "instances": count, "made_millis": made_after.as_millis() as u64, "resident_kib_each": resident,
-        "page_tables_kib_each": tables, "before": before.json(), "after": after.json(),
+        "page_tables_kib_each": tables, "before": shown(before), "after": shown(after),
     }))
+}
+
+/// Calls this often at once, and waits until all are answered.
+async fn call_all(url: &str, count: u64) -> anyhow::Result<()> {
+    // Many to a connection: what is measured is not what connections leave behind in the heap.
+    let connect = || Multiplexing::builder(TokioExecutor::new()).http2_only(true).build_http::<Empty<Bytes>>();
+    let connections: Vec<_> = (0..count.div_ceil(CALLS_PER_CONNECTION)).map(|_| connect()).collect();
+    let mut calls = Vec::new();
+    for index in 0..count {
+        let (connection, uri) = (connections[(index / CALLS_PER_CONNECTION) as usize].clone(), url.parse()?);
+        calls.push(tokio::spawn(async move {
+            let response = connection.get(uri).await?;
+            anyhow::ensure!(response.status() == 200, "status {}", response.status());
+            response.into_body().collect().await?;
+            Ok(())
+        }));
+    }
+    for call in calls {
+        call.await??;
+    }
+    Ok(())
+}
+
+fn shown(memory: Memory) -> Value {
+    json!({ "resident_kib": memory.resident_bytes >> 10, "page_tables_kib": memory.page_tables_bytes >> 10 })
 }
 
 /// Many functions: start-up, and calls in Zipf order with room for the code of a part of them.
 async fn functions() -> anyhow::Result<Value> {
-    let wasm = component(&format!("{GUESTS}/hello.wasm"))?;
-    let data = target_dir()?.join("bench").join("density-data");
-    prepare(&data, &wasm).await?;
-    let node = Node::start(&data, &["--log", "warn", "--code-budget", "128MiB"]).await?;
-    let at_start = node.memory()?;
+    let data = Path::new(DIR).join("density-data");
+    prepare(&data).await?;
+    let started = Instant::now();
+    let node = Node::start_on(&data, &["--log", "warn", "--code-budget", "128MiB"])?;
+    let (ready_after, at_start) = (started.elapsed(), node.server.memory()?);
     println!(
-        "{FUNCTIONS} functions: ready after {:.0?}, {} MiB resident and {} MiB of page tables",
-        node.ready_after,
-        at_start.resident_kib >> 10,
-        at_start.page_tables_kib >> 10
+        "{FUNCTIONS} functions: ready after {ready_after:.0?}, {} MiB resident and {} MiB of page tables",
+        at_start.resident_bytes >> 20,
+        at_start.page_tables_bytes >> 20
     );
     let order = Arc::new(zipf(FUNCTIONS, CALLS));
     let next = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
-            let (order, next, gateway) = (Arc::clone(&order), Arc::clone(&next), node.gateway.clone());
-            tokio::spawn(async move { client(&gateway, &order, &next).await })
+            let (order, next, address) = (Arc::clone(&order), Arc::clone(&next), node.server.address.clone());
+            tokio::spawn(async move { client(&address, &order, &next).await })
         })
         .collect();
     let mut latencies = Vec::with_capacity(CALLS);
@@ -134,7 +144,7 @@ async fn functions() -> anyhow::Result<Value> {
         latencies.extend(client.await??);
     }
     let took = started.elapsed();
-    let (host, after) = (node.host().await?, node.memory()?);
+    let (host, after) = (node.host().await?, node.server.memory()?);
     let kinds = [("all", None), ("warm", Some(true)), ("cold", Some(false))].map(|(kind, warm)| {
         let mut of: Vec<_> = latencies.iter().filter(|call| warm.is_none_or(|warm| call.1 == warm)).collect();
         of.sort_unstable();
@@ -150,19 +160,17 @@ async fn functions() -> anyhow::Result<Value> {
         host.code_evictions,
         host.components,
         host.instances,
-        after.resident_kib >> 10,
+        after.resident_bytes >> 20,
         json!(kinds)
     );
-    let ready = node.ready_after.as_millis() as u64;
-    node.stop().await?;
     Ok(json!({
-        "functions": FUNCTIONS, "ready_millis": ready, "at_start": at_start.json(), "calls": CALLS, "clients": CLIENTS,
-        "seconds": took.as_secs_f64(), "hit_rate": hit_rate, "latency": kinds, "host": host, "after": after.json(),
+        "functions": FUNCTIONS, "ready_millis": ready_after.as_millis() as u64, "at_start": shown(at_start), "calls": CALLS, "clients": CLIENTS,
+        "seconds": took.as_secs_f64(), "hit_rate": hit_rate, "latency": kinds, "host": host, "after": shown(after),
     }))
 }
 
 /// Seeds the data directory, unless that was done before: it takes minutes, since each deploy is synced to the disk.
-async fn prepare(data: &Path, wasm: &[u8]) -> anyhow::Result<()> {
+async fn prepare(data: &Path) -> anyhow::Result<()> {
     if data.join("seeded").exists() {
         return Ok(());
     }
@@ -170,11 +178,12 @@ async fn prepare(data: &Path, wasm: &[u8]) -> anyhow::Result<()> {
         std::fs::remove_dir_all(data)?;
     }
     std::fs::create_dir_all(data)?;
-    let first = Node::start(data, &["--log", "warn"]).await?;
-    first.deploy("seed", wasm, json!({})).await?;
-    first.stop().await?;
+    let component = guest("hello")?;
+    let first = Node::start_on(data, &["--log", "warn"])?;
+    first.deploy(&[Function::new("seed", &component)])?;
+    first.into_server().stop()?;
     let started = Instant::now();
-    seed(data, wasm, FUNCTIONS).await?;
+    seed(data, &std::fs::read(component)?, FUNCTIONS).await?;
     println!("{FUNCTIONS} functions seeded in {:.1?}", started.elapsed());
     Ok(std::fs::write(data.join("seeded"), "")?)
 }
@@ -197,12 +206,12 @@ fn zipf(functions: usize, calls: usize) -> Vec<usize> {
 }
 
 /// Calls in turn with the other clients. Answers how long each call took, and whether an instance was waiting for it.
-async fn client(gateway: &str, order: &[usize], next: &AtomicU64) -> anyhow::Result<Vec<(Duration, bool)>> {
-    let caller = caller();
+async fn client(address: &str, order: &[usize], next: &AtomicU64) -> anyhow::Result<Vec<(Duration, bool)>> {
+    let mut client = Client::connect(address).await?;
     let mut calls = Vec::new();
     while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
         let started = Instant::now();
-        let (status, warm) = get(&caller, &format!("{gateway}/{}", name(*index))).await?;
+        let (status, warm) = get(&mut client, &format!("/{}", name(*index))).await?;
         anyhow::ensure!(status == 200, "{}: status {status}", name(*index));
         calls.push((started.elapsed(), warm));
     }
@@ -210,64 +219,68 @@ async fn client(gateway: &str, order: &[usize], next: &AtomicU64) -> anyhow::Res
 }
 
 /// Calls a function. Answers the status, and whether an instance was waiting for it.
-async fn get(caller: &Caller, url: &str) -> anyhow::Result<(u16, bool)> {
-    let response = caller.request(Request::get(url).body(Full::new(Bytes::new()))?).await?;
-    let status = response.status().as_u16();
-    let warm = response.headers().get("x-samovar-instance").is_some_and(|value| value == "warm");
-    response.into_body().collect().await?;
-    Ok((status, warm))
+async fn get(client: &mut Client, path: &str) -> anyhow::Result<(u16, bool)> {
+    let answer = client.get(path).await?;
+    Ok((answer.status, answer.header("x-samovar-instance") == Some("warm")))
 }
 
 /// Twenty functions that want 64 MiB each, on a host that may have 256 MiB, over and over.
 async fn pressure() -> anyhow::Result<Value> {
     const ROUNDS: usize = 50;
-    let data = tempfile::tempdir()?;
-    let node = Node::start(data.path(), &["--memory-budget", "256MiB", "--log", "error"]).await?;
-    let wasm = component(&format!("{GUESTS}/allocate.wasm"))?;
-    let settings = json!({ "limits": { "memory": "128MiB" }, "scale": { "idle_timeout": "1h" } });
-    for index in 0..20 {
-        node.deploy(&format!("a{index}"), &wasm, settings.clone()).await?;
-    }
-    let (peak, stop, pid) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default(), node.pid()?);
+    let node = Arc::new(Node::start(&["--memory-budget", "256MiB", "--log", "error"])?);
+    let component = guest("allocate")?;
+    let function = |index| {
+        Function::new(format!("a{index}"), &component).with("limits.memory = '128MiB'\nscale.idle_timeout = '1h'")
+    };
+    node.deploy(&(0..20).map(function).collect::<Vec<_>>())?;
+    let stop = Arc::<AtomicBool>::default();
     let watch = std::thread::spawn({
-        let (peak, stop) = (Arc::clone(&peak), Arc::clone(&stop));
+        let (node, stop) = (Arc::clone(&node), Arc::clone(&stop));
         move || {
+            let mut peak_bytes = 0;
             while !stop.load(Ordering::Relaxed) {
-                peak.fetch_max(memory(pid).map_or(0, Memory::total_kib), Ordering::Relaxed);
+                let memory = node.server.memory()?;
+                peak_bytes = peak_bytes.max(memory.resident_bytes + memory.page_tables_bytes);
                 std::thread::sleep(Duration::from_millis(2));
             }
+            anyhow::Ok(peak_bytes)
         }
     });
     let (mut answered, mut shed) = (0, 0);
     for _ in 0..ROUNDS {
         let calls: Vec<_> = (0..20)
             .map(|index| {
-                let (caller, url) = (caller(), format!("{}/a{index}?mib=64", node.gateway));
-                tokio::spawn(async move { get(&caller, &url).await })
+                let address = node.server.address.clone();
+                tokio::spawn(async move { allocate(&address, index).await })
             })
             .collect();
         for call in calls {
             match call.await?? {
-                (200, _) => answered += 1,
-                (503, _) => shed += 1,
-                (status, _) => anyhow::bail!("status {status} under memory pressure"),
+                200 => answered += 1,
+                503 => shed += 1,
+                status => anyhow::bail!("status {status} under memory pressure"),
             }
         }
     }
-    let (mut after, one) = (0, caller());
+    let mut after = 0;
     for index in 0..20 {
-        after += u32::from(get(&one, &format!("{}/a{index}?mib=64", node.gateway)).await?.0 == 200);
+        after += u32::from(allocate(&node.server.address, index).await? == 200);
     }
     stop.store(true, Ordering::Relaxed);
-    drop(watch.join());
-    let (host, peak_kib) = (node.host().await?, peak.load(Ordering::Relaxed));
+    let peak_kib = watch.join().map_err(|_| anyhow::anyhow!("the watch crashed"))?? >> 10;
+    let host = node.host().await?;
     println!(
         "20 functions that want 64 MiB each under a budget of 256 MiB, {ROUNDS} times all at once: {answered} answered, \
          {shed} shed, at most {} MiB with page tables; then {after} of 20 answered one after the other",
         peak_kib >> 10
     );
-    node.stop().await?;
     Ok(
         json!({ "rounds": ROUNDS, "answered": answered, "shed": shed, "peak_kib": peak_kib, "after": after, "host": host }),
     )
+}
+
+/// Calls one of the functions that want memory, over a connection of its own; its status.
+async fn allocate(address: &str, index: u32) -> anyhow::Result<u16> {
+    let (status, _) = get(&mut Client::connect(address).await?, &format!("/a{index}?mib=64")).await?;
+    Ok(status)
 }

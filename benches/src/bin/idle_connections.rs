@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use samovar_benches::component::guest;
 use samovar_benches::load::{Call, Client, Load, Protocol, run_aside};
-use samovar_benches::node::Node;
+use samovar_benches::node::{Function, Node};
 use samovar_benches::peers::hyper;
 use samovar_benches::server::Server;
 
@@ -16,8 +17,7 @@ const LOAD: Load = Load { protocol: Protocol::Http1, connections: 32, span: Dura
 async fn main() -> anyhow::Result<()> {
     let number: usize = std::env::args().nth(1).map_or(Ok(10_000), |arg| arg.parse())?;
     let hyper = hyper(Protocol::Http1)?;
-    let node = Node::start()?;
-    node.deploy("hello", "").await?;
+    let node = Node::with(&[Function::new("hello", guest("hello")?)])?;
     println!(
         "| server | idle connections | bytes each | requests/s without | with | p99 without | with |\n|{}",
         " --- |".repeat(7)
@@ -33,7 +33,7 @@ async fn measure(name: &str, server: &Server, body: &'static str, number: usize)
     let call = Call::get("/hello", body);
     run_aside(&server.address, &call, LOAD).await?;
     let before = run_aside(&server.address, &call, LOAD).await?;
-    let empty = server.resident_memory()?;
+    let empty = server.memory()?.resident_bytes;
     let mut idle = Vec::with_capacity(number);
     for _ in 0..number {
         let mut client = Client::connect(&server.address).await?;
@@ -42,7 +42,7 @@ async fn measure(name: &str, server: &Server, body: &'static str, number: usize)
         idle.push(client);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let each = server.resident_memory()?.saturating_sub(empty) as f64 / number as f64;
+    let each = server.memory()?.resident_bytes.saturating_sub(empty) as f64 / number as f64;
     let with = run_aside(&server.address, &call, LOAD).await?;
     println!(
         "| {name} | {number} | {each:.0} | {:.0} | {:.0} | {:.2?} | {:.2?} |",

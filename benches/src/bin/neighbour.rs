@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use samovar_benches::component;
 use samovar_benches::load::{Call, Client, Load, Protocol, run_aside};
-use samovar_benches::node::Node;
+use samovar_benches::node::{Function, Node};
 
 const LOAD: Load = Load { protocol: Protocol::Http1, connections: 32, span: Duration::from_secs(5) };
 const CALLERS: usize = 8;
@@ -19,8 +20,7 @@ const NEIGHBOURS: [(&str, &str, &str); 4] = [
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let node = Node::start()?;
-    node.deploy("hello", "").await?;
+    let node = Node::with(&[Function::new("hello", component::guest("hello")?)])?;
     println!(
         "| beside hello ({} connections) | requests/s | of alone | p50 | p99 | longest |\n|{}",
         LOAD.connections,
@@ -29,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     hello(&node, "warming up", None).await?;
     for (guest, settings, name) in NEIGHBOURS {
         let alone = hello(&node, "nothing", None).await?;
-        node.deploy(guest, settings).await?;
+        node.deploy(&[Function::new(guest, component::guest(guest)?).with(settings)])?;
         let spinning: Vec<_> = (0..CALLERS)
             .map(|_| {
                 let address = node.server.address.clone();

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use samovar_benches::component::guest;
 use samovar_benches::load::{Client, Plan, Sent, open};
-use samovar_benches::node::Node;
+use samovar_benches::node::{Function, Node};
 use samovar_benches::percentile::percentile;
 
 /// How many times what can be done is asked for.
@@ -56,8 +57,8 @@ async fn main() -> anyhow::Result<()> {
     println!("|{}", " --- |".repeat(13));
     let which: Vec<usize> = std::env::args().skip(2).map(|arg| arg.parse()).collect::<Result<_, _>>()?;
     for (_, subject) in SUBJECTS.iter().enumerate().filter(|(index, _)| which.is_empty() || which.contains(index)) {
-        let node = Node::start()?;
-        node.deploy(subject.guest, subject.settings).await?;
+        let function = Function::new(subject.guest, guest(subject.guest)?).with(subject.settings);
+        let node = Node::with(&[function])?;
         measure(subject, &node.server.address, Duration::from_secs(seconds)).await?;
     }
     Ok(())

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{HELLO, PLAIN, component, distinct, size};
+use crate::component::{self, HELLO, PLAIN, built, distinct, size};
 use crate::load::Client;
-use crate::peers::{Found, Function, samovar};
+use crate::node::{Function, Node};
 use crate::percentile::{median, percentile_of};
 use crate::report::{Better, Column, Goal, Row, Side, Table};
 
@@ -28,15 +28,21 @@ pub(super) const RUST: Language =
 /// Compiling one takes seconds: hence few.
 pub(super) const JAVASCRIPT: Language = Language {
     name: "JavaScript",
-    component: super::JAVASCRIPT,
+    component: component::JAVASCRIPT,
     functions: 5,
     starts: 8,
     p50_millis: 3.0,
     p99_millis: None,
 };
 
-pub(super) const PYTHON: Language =
-    Language { name: "Python", component: super::PYTHON, functions: 5, starts: 8, p50_millis: 6.0, p99_millis: None };
+pub(super) const PYTHON: Language = Language {
+    name: "Python",
+    component: component::PYTHON,
+    functions: 5,
+    starts: 8,
+    p50_millis: 6.0,
+    p99_millis: None,
+};
 
 /// Calls after the first, of which the median is what a warm call takes.
 const WARM_CALLS: usize = 9;
@@ -45,8 +51,8 @@ const WARM_CALLS: usize = 9;
 const FRESH: [(&str, &str, usize, Option<f64>); 4] = [
     ("Rust, plain", PLAIN, 3000, Some(40.0)),
     ("Rust, SDK", HELLO, 3000, Some(40.0)),
-    ("JavaScript", super::JAVASCRIPT, 200, None),
-    ("Python", super::PYTHON, 200, None),
+    ("JavaScript", component::JAVASCRIPT, 200, None),
+    ("Python", component::PYTHON, 200, None),
 ];
 
 /// What calls of one function took.
@@ -56,14 +62,14 @@ struct Called {
 }
 
 /// Code on disk and not loaded: the node is started again, and each function is called for the first time.
-pub(super) fn code(found: &Found, language: &Language) -> anyhow::Result<Table> {
-    let original = component(language.component)?;
-    let warmer = Function::new("warmer", component(PLAIN)?);
-    let mut node = samovar(found, &[warmer])?;
-    let mut functions = Vec::new();
+pub(super) fn code(language: &Language) -> anyhow::Result<Table> {
+    let original = built(language.component)?;
+    let warmer = Function::new("warmer", built(PLAIN)?);
+    let mut node = Node::with(&[warmer])?;
+    let (bytes, mut functions) = (std::fs::read(&original)?, Vec::new());
     for number in 0..language.functions {
         let copy: PathBuf = node.file(&format!("copy-{number}.wasm"));
-        distinct(&original, &copy, number as u64)?;
+        std::fs::write(&copy, distinct(&bytes, number as u64))?;
         functions.push(Function::new(format!("cold-{number}"), copy));
     }
     node.deploy(&functions)?;
@@ -148,12 +154,12 @@ async fn call_each(address: &str, functions: &[Function]) -> anyhow::Result<Vec<
 }
 
 /// A fresh instance of loaded code: warm calls and calls with `isolation = "request"`, one after the other.
-pub(super) fn instance(found: &Found) -> anyhow::Result<Table> {
+pub(super) fn instance() -> anyhow::Result<Table> {
     let (mut rows, mut goals) = (Vec::new(), Vec::new());
     for (name, path, pairs, aim_micros) in FRESH {
-        let path = component(path)?;
+        let path = built(path)?;
         let fresh = Function::new("fresh", &path).with("isolation = \"request\"");
-        let node = samovar(found, &[Function::new("warm", &path), fresh])?;
+        let node = Node::with(&[Function::new("warm", &path), fresh])?;
         let added = runtime()?.block_on(pairs_of_calls(&node.server.address, pairs))?;
         let p50 = median(added.clone());
         let what = format!("{name}: cold instance, code loaded: p50 added to a warm call");

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{HELLO, JAVASCRIPT, PLAIN, PYTHON, component, distinct, size};
+use crate::component::{HELLO, JAVASCRIPT, PLAIN, PYTHON, built, distinct, size};
 use crate::load::{Call, Client, paced};
-use crate::peers::{Found, Function, Node, samovar};
+use crate::node::{Function, Node};
 use crate::percentile::median;
 use crate::report::{Better, Column, Goal, Row, Side, Table};
 
@@ -24,12 +24,12 @@ const DEPLOYS: [(&str, &str, u64, Option<f64>); 4] = [
 ];
 
 /// Each component several times, with other bytes each time.
-pub(super) fn deploy(found: &Found) -> anyhow::Result<Table> {
-    let node = samovar(found, &[Function::new("other", component(PLAIN)?)])?;
+pub(super) fn deploy() -> anyhow::Result<Table> {
+    let node = Node::with(&[Function::new("other", built(PLAIN)?)])?;
     let (mut rows, mut goals) = (Vec::new(), Vec::new());
     let alone = idle(&node)?;
     for (name, path, times, aim) in DEPLOYS {
-        let path = component(path)?;
+        let path = built(path)?;
         let others = paced(&node.server.address, &other(), INTERVAL);
         let mut took = Vec::new();
         for time in 0..times {
@@ -83,8 +83,7 @@ fn idle(node: &Node) -> anyhow::Result<f64> {
 
 fn deploy_and_call(node: &Node, component: &Path, time: u64) -> anyhow::Result<Duration> {
     let copy = node.file("deployed.wasm");
-    // A mark that no other case uses, since the compiled code is kept.
-    distinct(component, &copy, 1_000_000 + time)?;
+    std::fs::write(&copy, distinct(&std::fs::read(component)?, time))?;
     let function = Function::new("new", &copy);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let started = Instant::now();

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use super::{Effort, HELLO, HELLO3, PLAIN, component};
+use super::Effort;
+use crate::component::{HELLO, HELLO3, PLAIN, built};
 use crate::load::{Call, Load, Protocol};
-use crate::peers::{Found, Function, Node, Reuse, hyper, node, samovar, wasmtime, workerd};
+use crate::node::{Function, Node};
+use crate::peers::{Found, Reuse, hyper, node, wasmtime, workerd};
 use crate::report::{Better, Column, Goal, Row, Side, Table};
 use crate::rounds::{Medians, Subject, measure};
 use crate::server::Server;
@@ -28,17 +30,17 @@ struct Entry {
 /// All servers, all of them called at `/hello` for the same bytes.
 pub(super) fn hello(found: &Found, effort: Effort, protocol: Protocol, connections: usize) -> anyhow::Result<Table> {
     let load = Load { protocol, connections, span: effort.span };
-    compare(found, effort, load, peers(found, protocol)?)
+    compare(effort, load, peers(found, protocol)?)
 }
 
 /// Bare hyper and Samovar alone.
-pub(super) fn quick(found: &Found, effort: Effort) -> anyhow::Result<Table> {
-    compare(found, effort, Load { protocol: Protocol::Http1, connections: 32, span: effort.span }, Vec::new())
+pub(super) fn quick(effort: Effort) -> anyhow::Result<Table> {
+    compare(effort, Load { protocol: Protocol::Http1, connections: 32, span: effort.span }, Vec::new())
 }
 
-fn compare(found: &Found, effort: Effort, load: Load, peers: Vec<Entry>) -> anyhow::Result<Table> {
+fn compare(effort: Effort, load: Load, peers: Vec<Entry>) -> anyhow::Result<Table> {
     let yardstick = hyper(load.protocol)?;
-    let node = deployed(found)?;
+    let node = deployed()?;
     let call = |path| Call::get(path, "hello from /hello\n");
     let subject = |name: &str, server, call| Subject { name: name.to_owned(), server, call };
     let mut subjects = vec![
@@ -80,21 +82,21 @@ fn compare(found: &Found, effort: Effort, load: Load, peers: Vec<Entry>) -> anyh
     })
 }
 
-fn deployed(found: &Found) -> anyhow::Result<Node> {
-    let plain = component(PLAIN)?;
+fn deployed() -> anyhow::Result<Node> {
+    let plain = built(PLAIN)?;
     let functions = [
         Function::new("plain", &plain),
-        Function::new("hello", component(HELLO)?),
+        Function::new("hello", built(HELLO)?),
         Function::new("fresh", &plain).with("isolation = \"request\""),
-        Function::new("hello3", component(HELLO3)?).with("[NAME.scale]\nconcurrency = 16"),
+        Function::new("hello3", built(HELLO3)?).with("scale.concurrency = 16"),
     ];
-    samovar(found, &functions)
+    Node::with(&functions)
 }
 
 fn peers(found: &Found, protocol: Protocol) -> anyhow::Result<Vec<Entry>> {
     let entry = |name, own: &str, server| Entry { name, side: Side::Peer { against: own.to_owned() }, server };
     let serve = |path: &str, reuse| {
-        let path: &Path = &component(path)?;
+        let path: &Path = &built(path)?;
         found.has_wasmtime().then(|| wasmtime(found, path, reuse)).transpose()
     };
     let node = found.has_node().then(|| node(found, protocol)).transpose()?;

@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::Effort;
 use super::hello::{columns, row};
-use super::{Effort, JSON, component};
+use crate::component::{JSON, built};
 use crate::load::{Call, Load, Protocol};
-use crate::peers::{Found, Function, Reuse, hyper, node, samovar, wasmtime, workerd};
+use crate::node::{Function, Node};
+use crate::peers::{Found, Reuse, hyper, node, wasmtime, workerd};
 use crate::report::{Goal, Row, Side, Table};
 use crate::rounds::{Subject, measure};
 
@@ -17,7 +19,7 @@ const ITEMS: u64 = 115;
 
 /// All servers give the same bytes for the same order.
 pub(super) fn json(found: &Found, effort: Effort) -> anyhow::Result<Table> {
-    let component = component(JSON)?;
+    let component = built(JSON)?;
     let load = Load { protocol: Protocol::Http1, connections: 32, span: effort.span };
     let (order, answer) = order();
     let conditions = format!(
@@ -32,7 +34,7 @@ pub(super) fn json(found: &Found, effort: Effort) -> anyhow::Result<Table> {
     let call = Call { path: "/json", body: Some((order, "application/json")), answer };
 
     let yardstick = hyper(load.protocol)?;
-    let own = samovar(found, &[Function::new("json", &component)])?;
+    let own = Node::with(&[Function::new("json", &component)])?;
     let peers = [
         (
             "wasmtime serve, 0.2 SDK, reuse",

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Effort, JAVASCRIPT, PYTHON, component};
+use super::Effort;
+use crate::component::{JAVASCRIPT, PYTHON, built};
 use crate::guest_alone::GuestAlone;
 use crate::load::{Call, Load, Protocol};
-use crate::peers::{Found, Function, Reuse, samovar, wasmtime};
+use crate::node::{Function, Node};
+use crate::peers::{Found, Reuse, wasmtime};
 use crate::percentile::median;
 use crate::report::{Better, Column, Goal, Row, Side, Table};
 use crate::rounds::{Round, Subject, measure_once};
@@ -21,8 +23,8 @@ pub(super) fn languages(found: &Found, effort: Effort) -> anyhow::Result<Table> 
     let call = Call::get("/hello", "hello from /hello\n");
     let (mut rows, mut goals) = (Vec::new(), Vec::new());
     for (language, path) in COMPONENTS {
-        let path = component(path)?;
-        let own = samovar(found, &[Function::new("hello", &path)])?;
+        let path = built(path)?;
+        let own = Node::with(&[Function::new("hello", &path)])?;
         let peer = found.has_wasmtime().then(|| wasmtime(found, &path, Reuse::Unlimited)).transpose()?;
         let mut alone = runtime.block_on(GuestAlone::load(&path)).map_err(told)?;
         let (own_name, peer_name) = (format!("Samovar, {language}"), format!("wasmtime serve, {language}, reuse"));

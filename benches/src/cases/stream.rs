@@ -1,8 +1,10 @@
 //! 64 MiB streamed through an echo function.
 
-use super::{ECHO, Effort, PLAIN_ECHO, component};
+use super::Effort;
+use crate::component::{ECHO, PLAIN_ECHO, built};
 use crate::load::{Protocol, transfer};
-use crate::peers::{Found, Function, Reuse, hyper, node, samovar, wasmtime, workerd};
+use crate::node::{Function, Node};
+use crate::peers::{Found, Reuse, hyper, node, wasmtime, workerd};
 use crate::percentile::median;
 use crate::report::{Better, Column, Goal, Row, Side, Table};
 use crate::server::Server;
@@ -104,10 +106,10 @@ pub(super) fn stream(found: &Found, effort: Effort) -> anyhow::Result<Table> {
 }
 
 fn entries(found: &Found) -> anyhow::Result<Vec<Entry>> {
-    let (sdk, plain) = (component(ECHO)?, component(PLAIN_ECHO)?);
+    let (sdk, plain) = (built(ECHO)?, built(PLAIN_ECHO)?);
     let own = |path| {
-        let settings = "[NAME.limits]\nrequest_body = \"128MiB\"";
-        Ok::<_, anyhow::Error>(samovar(found, &[Function::new("echo", path).with(settings)])?.into_server())
+        let settings = "limits.request_body = '128MiB'";
+        Ok::<_, anyhow::Error>(Node::with(&[Function::new("echo", path).with(settings)])?.into_server())
     };
     let wasmtime = |path| found.has_wasmtime().then(|| wasmtime(found, path, Reuse::Unlimited)).transpose();
     Ok(vec![
@@ -124,10 +126,10 @@ fn entries(found: &Found) -> anyhow::Result<Vec<Entry>> {
 fn echo(server: &Server) -> anyhow::Result<Transfer> {
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     server.reset_peak_memory()?;
-    let (resident, cpu) = (server.resident_memory()?, server.cpu_time()?);
+    let (resident, cpu) = (server.memory()?.resident_bytes, server.cpu_time()?);
     let transferred = transfer(&server.address, "/echo", BYTES)?;
     let cpu = server.cpu_time()?.saturating_sub(cpu);
-    let peak = server.peak_memory()?;
+    let peak = server.memory()?.peak_bytes;
     Ok(Transfer {
         rate: transferred.mebibytes_per_second(),
         over_yardstick: f64::NAN,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Found, path_text};
+use super::Found;
+use crate::node::path_text;
 use crate::server::{Launch, Server, address_after};
 
 /// How long it uses an instance.
