@@ -78,21 +78,6 @@ impl Found {
             ),
         ])
     }
-
-    /// Whether `wasmtime serve` can be measured.
-    pub fn has_wasmtime(&self) -> bool {
-        self.wasmtime.is_some()
-    }
-
-    /// Whether workerd can be measured.
-    pub fn has_workerd(&self) -> bool {
-        self.workerd.is_some()
-    }
-
-    /// Whether Node's server can be measured.
-    pub fn has_node(&self) -> bool {
-        self.node.is_some()
-    }
 }
 
 /// What a program says to `--version`.

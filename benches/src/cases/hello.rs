@@ -1,14 +1,12 @@
 //! Warm hello functions, beside the peers' own.
 
-use std::path::Path;
-
 use super::Effort;
 use crate::component::{HELLO, HELLO3, PLAIN, built};
 use crate::load::{Call, Load, Protocol};
 use crate::node::{Function, Node};
 use crate::peers::{Found, Reuse, hyper, node, wasmtime, workerd};
-use crate::report::{Better, Column, Goal, Row, Side, Table};
-use crate::rounds::{Medians, Subject, measure};
+use crate::report::{Goal, Side, Table};
+use crate::rounds::{Subject, columns, measure};
 use crate::server::Server;
 
 const HYPER: &str = "bare hyper";
@@ -20,10 +18,12 @@ const OWN_03: &str = "Samovar, 0.3 SDK, concurrency 16";
 /// What is aimed at, as ratios to bare hyper.
 const AIMS: [(&str, f64); 4] = [(OWN_PLAIN, 1.5), (OWN_SDK, 1.6), (OWN_REQUEST, 2.8), (OWN_03, 3.0)];
 
-/// A server that takes part, or one that is absent.
-struct Entry {
+/// Another server.
+struct Peer {
     name: &'static str,
-    side: Side,
+    /// The row of Samovar's that does the same.
+    against: &'static str,
+    /// `None` when it is absent.
     server: Option<Server>,
 }
 
@@ -38,44 +38,34 @@ pub(super) fn quick(effort: Effort) -> anyhow::Result<Table> {
     compare(effort, Load { protocol: Protocol::Http1, connections: 32, span: effort.span }, Vec::new())
 }
 
-fn compare(effort: Effort, load: Load, peers: Vec<Entry>) -> anyhow::Result<Table> {
+fn compare(effort: Effort, load: Load, peers: Vec<Peer>) -> anyhow::Result<Table> {
     let yardstick = hyper(load.protocol)?;
     let node = deployed()?;
     let call = |path| Call::get(path, "hello from /hello\n");
-    let subject = |name: &str, server, call| Subject { name: name.to_owned(), server, call };
+    let subject = |name: &str, side, server, call| Subject { name: name.to_owned(), side, server, call };
+    let own = |name, call| subject(name, Side::Samovar, Some(&node.server), call);
     let mut subjects = vec![
-        subject(HYPER, &yardstick, call("/hello")),
-        subject(OWN_PLAIN, &node.server, call("/plain")),
-        subject(OWN_SDK, &node.server, call("/hello")),
-        subject(OWN_REQUEST, &node.server, call("/fresh")),
-        subject(OWN_03, &node.server, Call::get("/hello3", "hello from /hello3\n")),
+        subject(HYPER, Side::Yardstick, Some(&yardstick), call("/hello")),
+        own(OWN_PLAIN, call("/plain")),
+        own(OWN_SDK, call("/hello")),
+        own(OWN_REQUEST, call("/fresh")),
+        own(OWN_03, Call::get("/hello3", "hello from /hello3\n")),
     ];
-    for peer in &peers {
-        if let Some(server) = &peer.server {
-            subjects.push(subject(peer.name, server, call("/hello")));
-        }
+    for Peer { name, against, server } in &peers {
+        let side = Side::Peer { against: (*against).to_owned() };
+        subjects.push(subject(name, side, server.as_ref(), call("/hello")));
     }
     let medians = measure(&subjects, load, effort.rounds)?;
-
-    let sides = [Side::Yardstick].into_iter().chain(std::iter::repeat_n(Side::Samovar, AIMS.len()));
-    let mut measured = subjects.iter().zip(&medians);
-    let mut rows: Vec<Row> =
-        sides.zip(measured.by_ref()).map(|(side, (subject, m))| row(&subject.name, side, m)).collect();
-    for peer in &peers {
-        rows.push(match peer.server.is_some().then(|| measured.next()).flatten() {
-            Some((_, medians)) => row(peer.name, peer.side.clone(), medians),
-            None => Row::absent(peer.name, peer.side.clone()),
-        });
-    }
+    let rows = subjects.iter().zip(&medians).map(|(subject, medians)| subject.row(medians.as_ref())).collect();
     let title = title(load);
-    let goals = AIMS.iter().zip(&medians[1..]).map(|((name, aim), medians)| {
+    let goals = AIMS.iter().zip(medians[1..].iter().flatten()).map(|((name, aim), medians)| {
         Goal::at_most(format!("{name}: CPU time over bare hyper ({title})"), *aim, medians.ratio, "")
     });
     Ok(Table {
         id: String::new(),
         conditions: conditions(load, effort),
         measured: crate::machine::now(),
-        columns: columns(),
+        columns: columns("bare hyper", 2),
         goals: goals.collect(),
         rows,
         title,
@@ -93,25 +83,22 @@ fn deployed() -> anyhow::Result<Node> {
     Node::with(&functions)
 }
 
-fn peers(found: &Found, protocol: Protocol) -> anyhow::Result<Vec<Entry>> {
-    let entry = |name, own: &str, server| Entry { name, side: Side::Peer { against: own.to_owned() }, server };
-    let serve = |path: &str, reuse| {
-        let path: &Path = &built(path)?;
-        found.has_wasmtime().then(|| wasmtime(found, path, reuse)).transpose()
-    };
-    let node = found.has_node().then(|| node(found, protocol)).transpose()?;
+fn peers(found: &Found, protocol: Protocol) -> anyhow::Result<Vec<Peer>> {
+    let peer = |name, against, server| Peer { name, against, server };
+    let serve = |path: &str, reuse| wasmtime(found, &built(path)?, reuse);
+    let node = node(found, protocol)?;
     // The others speak no HTTP/2 without TLS.
     if protocol == Protocol::Http2 {
-        return Ok(vec![entry("Node.js, http2", OWN_SDK, node)]);
+        return Ok(vec![peer("Node.js, http2", OWN_SDK, node)]);
     }
     Ok(vec![
-        entry("wasmtime serve, 0.2 plain, reuse", OWN_PLAIN, serve(PLAIN, Reuse::Unlimited)?),
-        entry("wasmtime serve, 0.2 SDK, reuse", OWN_SDK, serve(HELLO, Reuse::Unlimited)?),
-        entry("wasmtime serve, 0.2 plain, as it comes", OWN_REQUEST, serve(PLAIN, Reuse::Default)?),
-        entry("wasmtime serve, 0.3 SDK, reuse", OWN_03, serve(HELLO3, Reuse::Unlimited)?),
-        entry("wasmtime serve, 0.3 SDK, as it comes", OWN_03, serve(HELLO3, Reuse::Default)?),
-        entry("workerd, JavaScript", OWN_SDK, found.has_workerd().then(|| workerd(found)).transpose()?),
-        entry("Node.js, http", OWN_SDK, node),
+        peer("wasmtime serve, 0.2 plain, reuse", OWN_PLAIN, serve(PLAIN, Reuse::Unlimited)?),
+        peer("wasmtime serve, 0.2 SDK, reuse", OWN_SDK, serve(HELLO, Reuse::Unlimited)?),
+        peer("wasmtime serve, 0.2 plain, as it comes", OWN_REQUEST, serve(PLAIN, Reuse::Default)?),
+        peer("wasmtime serve, 0.3 SDK, reuse", OWN_03, serve(HELLO3, Reuse::Unlimited)?),
+        peer("wasmtime serve, 0.3 SDK, as it comes", OWN_03, serve(HELLO3, Reuse::Default)?),
+        peer("workerd, JavaScript", OWN_SDK, workerd(found)?),
+        peer("Node.js, http", OWN_SDK, node),
     ])
 }
 
@@ -134,20 +121,4 @@ fn conditions(load: Load, effort: Effort) -> String {
          thread of the same machine. Medians of {} rounds of {:?}, the servers in turn; the ratio is taken within each round.",
         effort.rounds, load.span
     )
-}
-
-pub(super) fn columns() -> Vec<Column> {
-    vec![
-        Column::new("CPU per request", "us", 2, Better::Lower),
-        Column::new("over bare hyper", "", 2, Better::Lower),
-        Column::new("throughput", "requests/s", 0, Better::Higher),
-        Column::new("p50", "us", 0, Better::Lower),
-        Column::new("p99", "us", 0, Better::Lower),
-    ]
-}
-
-pub(super) fn row(name: &str, side: Side, medians: &Medians) -> Row {
-    let of = &medians.of;
-    let values = vec![of.cpu_micros, medians.ratio, of.rate, of.p50_micros, of.p99_micros];
-    Row::new(name, side, values)
 }

@@ -4,13 +4,12 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Effort;
-use super::hello::{columns, row};
 use crate::component::{JSON, built};
 use crate::load::{Call, Load, Protocol};
 use crate::node::{Function, Node};
 use crate::peers::{Found, Reuse, hyper, node, wasmtime, workerd};
-use crate::report::{Goal, Row, Side, Table};
-use crate::rounds::{Subject, measure};
+use crate::report::{Goal, Side, Table};
+use crate::rounds::{Subject, columns, measure};
 
 const OWN: &str = "Samovar, 0.2 SDK";
 
@@ -36,35 +35,26 @@ pub(super) fn json(found: &Found, effort: Effort) -> anyhow::Result<Table> {
     let yardstick = hyper(load.protocol)?;
     let own = Node::with(&[Function::new("json", &component)])?;
     let peers = [
-        (
-            "wasmtime serve, 0.2 SDK, reuse",
-            found.has_wasmtime().then(|| wasmtime(found, &component, Reuse::Unlimited)).transpose()?,
-        ),
-        ("workerd, JavaScript", found.has_workerd().then(|| workerd(found)).transpose()?),
-        ("Node.js, http", found.has_node().then(|| node(found, load.protocol)).transpose()?),
+        ("wasmtime serve, 0.2 SDK, reuse", wasmtime(found, &component, Reuse::Unlimited)?),
+        ("workerd, JavaScript", workerd(found)?),
+        ("Node.js, http", node(found, load.protocol)?),
     ];
-    let subject = |name: &str, server| Subject { name: name.to_owned(), server, call: call.clone() };
-    let mut subjects = vec![subject("bare hyper with serde_json, native", &yardstick), subject(OWN, &own.server)];
+    let subject = |name: &str, side, server| Subject { name: name.to_owned(), side, server, call: call.clone() };
+    let mut subjects = vec![
+        subject("bare hyper with serde_json, native", Side::Yardstick, Some(&yardstick)),
+        subject(OWN, Side::Samovar, Some(&own.server)),
+    ];
     for (name, server) in &peers {
-        subjects.extend(server.iter().map(|server| subject(name, server)));
+        subjects.push(subject(name, Side::Peer { against: OWN.to_owned() }, server.as_ref()));
     }
     let medians = measure(&subjects, load, effort.rounds)?;
-
-    let mut measured = medians.iter();
-    let mut rows = Vec::new();
-    for (subject, side) in subjects.iter().zip([Side::Yardstick, Side::Samovar]) {
-        rows.extend(measured.next().map(|medians| row(&subject.name, side, medians)));
-    }
-    let mut goals = Vec::new();
-    for (name, server) in &peers {
-        let side = Side::Peer { against: OWN.to_owned() };
-        match server.as_ref().and_then(|_| measured.next()) {
-            None => rows.push(Row::absent(*name, side)),
-            Some(peer) => {
-                rows.push(row(name, side, peer));
-                let (ours, theirs) = (medians[1].of.cpu_micros, peer.of.cpu_micros);
-                goals.push(Goal::at_most(format!("10 KiB JSON: CPU time, ahead of {name}"), theirs, ours, "us"));
-            }
+    let ours = medians[1].as_ref().map_or(f64::NAN, |own| own.of.cpu_micros);
+    let (mut rows, mut goals) = (Vec::new(), Vec::new());
+    for (subject, medians) in subjects.iter().zip(&medians) {
+        rows.push(subject.row(medians.as_ref()));
+        if let (Side::Peer { .. }, Some(peer)) = (&subject.side, medians) {
+            let what = format!("10 KiB JSON: CPU time, ahead of {}", subject.name);
+            goals.push(Goal::at_most(what, peer.of.cpu_micros, ours, "us"));
         }
     }
     Ok(Table {
@@ -72,7 +62,7 @@ pub(super) fn json(found: &Found, effort: Effort) -> anyhow::Result<Table> {
         title: "10 KiB of JSON in and out".to_owned(),
         conditions,
         measured: crate::machine::now(),
-        columns: columns(),
+        columns: columns("bare hyper", 2),
         rows,
         goals,
     })

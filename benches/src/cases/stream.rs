@@ -111,15 +111,15 @@ fn entries(found: &Found) -> anyhow::Result<Vec<Entry>> {
         let settings = "limits.request_body = '128MiB'";
         Ok::<_, anyhow::Error>(Node::with(&[Function::new("echo", path).with(settings)])?.into_server())
     };
-    let wasmtime = |path| found.has_wasmtime().then(|| wasmtime(found, path, Reuse::Unlimited)).transpose();
+    let wasmtime = |path| wasmtime(found, path, Reuse::Unlimited);
     Ok(vec![
         Entry::new("bare hyper", Side::Yardstick, Some(hyper(Protocol::Http1)?)),
         Entry::new(OWN, Side::Samovar, Some(own(&sdk)?)),
         Entry::new(OWN_PLAIN, Side::Samovar, Some(own(&plain)?)),
         Entry::peer("wasmtime serve, 0.2 SDK, reuse", OWN, wasmtime(&sdk)?),
         Entry::peer("wasmtime serve, 0.2 plain, reuse", OWN_PLAIN, wasmtime(&plain)?),
-        Entry::peer("workerd, JavaScript", OWN, found.has_workerd().then(|| workerd(found)).transpose()?),
-        Entry::peer("Node.js, http", OWN, found.has_node().then(|| node(found, Protocol::Http1)).transpose()?),
+        Entry::peer("workerd, JavaScript", OWN, workerd(found)?),
+        Entry::peer("Node.js, http", OWN, node(found, Protocol::Http1)?),
     ])
 }
 

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
 use super::Found;
 use crate::load::Protocol;
 use crate::server::{Launch, Server, address_after};
@@ -14,14 +12,12 @@ pub(super) fn find() -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join("node")).find(|program| program.is_file())
 }
 
-/// Starts it for one protocol.
+/// Starts it for one protocol; `None` when it is absent.
 ///
 /// # Errors
-/// When it is absent or does not start.
-pub fn node(found: &Found, protocol: Protocol) -> anyhow::Result<Server> {
-    Server::start(&Launch {
-        program: found.node.clone().context("there is no node")?,
-        args: vec!["benches/peers/node/server.mjs".to_owned(), protocol.name().to_owned()],
-        ready: |line| address_after("listening", line),
-    })
+/// When it does not start.
+pub fn node(found: &Found, protocol: Protocol) -> anyhow::Result<Option<Server>> {
+    let Some(program) = found.node.clone() else { return Ok(None) };
+    let args = vec!["benches/peers/node/server.mjs".to_owned(), protocol.name().to_owned()];
+    Server::start(&Launch { program, args, ready: |line| address_after("listening", line) }).map(Some)
 }

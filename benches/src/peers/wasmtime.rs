@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use super::Found;
 use crate::node::path_text;
 use crate::server::{Launch, Server, address_after};
@@ -17,11 +15,12 @@ pub enum Reuse {
     Unlimited,
 }
 
-/// Starts it with a component.
+/// Starts it with a component; `None` when it is absent.
 ///
 /// # Errors
-/// When it is absent or does not start.
-pub fn wasmtime(found: &Found, component: &Path, reuse: Reuse) -> anyhow::Result<Server> {
+/// When it does not start.
+pub fn wasmtime(found: &Found, component: &Path, reuse: Reuse) -> anyhow::Result<Option<Server>> {
+    let Some(program) = found.wasmtime.clone() else { return Ok(None) };
     let mut args = vec!["serve".to_owned(), "--addr=127.0.0.1:0".to_owned()];
     if reuse == Reuse::Unlimited {
         args.push(format!("--max-instance-reuse-count={}", u32::MAX));
@@ -29,9 +28,5 @@ pub fn wasmtime(found: &Found, component: &Path, reuse: Reuse) -> anyhow::Result
     // What the components of JavaScript and Python import beyond wasi:http; it costs nothing where it is not imported.
     args.push("-Scli".to_owned());
     args.push(path_text(component)?);
-    Server::start(&Launch {
-        program: found.wasmtime.clone().context("there is no wasmtime")?,
-        args,
-        ready: |line| address_after("Serving HTTP on", line),
-    })
+    Server::start(&Launch { program, args, ready: |line| address_after("Serving HTTP on", line) }).map(Some)
 }

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
 use super::Found;
 use crate::server::{Launch, Server};
 
@@ -13,18 +11,20 @@ pub(super) fn find() -> Option<PathBuf> {
     packages.flatten().map(|package| package.path().join("bin/workerd")).find(|program| program.is_file())
 }
 
-/// Starts it. It speaks HTTP/1.1 only.
+/// Starts it; `None` when it is absent. It speaks HTTP/1.1 only.
 ///
 /// # Errors
-/// When it is absent or does not start.
-pub fn workerd(found: &Found) -> anyhow::Result<Server> {
+/// When it does not start.
+pub fn workerd(found: &Found) -> anyhow::Result<Option<Server>> {
+    let Some(program) = found.workerd.clone() else { return Ok(None) };
     let args = ["serve", "benches/peers/workerd/config.capnp", "--control-fd=1"];
-    Server::start(&Launch {
-        program: found.workerd.clone().context("there is no workerd")?,
+    let launch = Launch {
+        program,
         args: args.map(str::to_owned).to_vec(),
         ready: |line| {
             let event: serde_json::Value = serde_json::from_str(line).ok()?;
             Some(format!("127.0.0.1:{}", event["port"].as_u64()?))
         },
-    })
+    };
+    Server::start(&launch).map(Some)
 }
