@@ -12,9 +12,15 @@ pub fn percentile_of(mut values: Vec<f64>, share: f64) -> f64 {
     percentile(&values, share).unwrap_or(f64::NAN)
 }
 
-/// The middle one of these values; not a number when there are none.
-pub fn median(values: Vec<f64>) -> f64 {
-    percentile_of(values, 0.5)
+/// The middle one of these values, or the mean of the middle two; not a number when there are none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.get(..=middle) {
+        Some([.., below, above]) if values.len().is_multiple_of(2) => f64::midpoint(*below, *above),
+        Some([.., value]) => *value,
+        _ => f64::NAN,
+    }
 }
 
 #[cfg(test)]
@@ -25,6 +31,13 @@ mod tests {
     fn percentiles_are_values_that_were_measured() {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(percentile_of((1..=101).map(f64::from).collect(), 0.99), 100.0);
+    }
+
+    #[test]
+    fn a_median_favours_neither_half() {
+        assert_eq!(median(vec![2.0, 1.0]), 1.5);
+        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
+        assert_eq!(median(vec![5.0]), 5.0);
         assert!(median(Vec::new()).is_nan());
     }
 }
