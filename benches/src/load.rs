@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 
 pub use http1::{Answer, Client};
-pub use open::{Plan, Sent, open};
+pub use open::{Sent, open, steady};
 pub use paced::{Paced, paced};
 pub use transfer::{Transferred, transfer};
 

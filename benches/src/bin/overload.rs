@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use samovar_benches::component::guest;
-use samovar_benches::load::{Client, Plan, Sent, open};
+use samovar_benches::load::{Call, Load, Protocol, Sent, open, run_aside, steady};
 use samovar_benches::node::{Function, Node};
 use samovar_benches::percentile::percentile;
 
 /// How many times what can be done is asked for.
 const FACTOR: f64 = 5.0;
+/// For how long half of the best rate is asked for afterwards.
+const AFTER: Duration = Duration::from_secs(4);
 /// How finely it is looked when things are back to normal.
 const WINDOW: Duration = Duration::from_millis(100);
 
@@ -19,6 +21,7 @@ struct Subject {
     guest: &'static str,
     settings: &'static str,
     path: &'static str,
+    answer: &'static str,
 }
 
 const SUBJECTS: [Subject; 4] = [
@@ -27,24 +30,28 @@ const SUBJECTS: [Subject; 4] = [
         guest: "sleep",
         settings: "scale.max_instances = 10",
         path: "/sleep?ms=5",
+        answer: "slept 5\n",
     },
     Subject {
         name: "10 instances that sleep 50 ms; queue 1000, 1 s",
         guest: "sleep",
         settings: "scale.max_instances = 10\nscale.queue = 1000\nscale.queue_timeout = '1s'",
         path: "/sleep?ms=50",
+        answer: "slept 50\n",
     },
     Subject {
         name: "computes about 5 ms; 100 instances, queue 100, 10 s",
         guest: "work",
         settings: "",
         path: "/work?turns=5000",
+        answer: "5000000\n",
     },
     Subject {
         name: "computes about 0.5 ms; 100 instances, queue 100, 10 s",
         guest: "work",
         settings: "",
         path: "/work?turns=500",
+        answer: "500000\n",
     },
 ];
 
@@ -65,15 +72,19 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(subject: &Subject, address: &str, span: Duration) -> anyhow::Result<()> {
-    // The best rate: just enough callers that something always waits.
-    let best = {
-        closed(address, subject.path, Duration::from_secs(1)).await?;
-        closed(address, subject.path, Duration::from_secs(4)).await?
+    // The best rate: just enough callers that something always waits, and nobody is turned away.
+    let closed = |seconds| {
+        let span = Duration::from_secs(seconds);
+        let load = Load { protocol: Protocol::Http1, connections: 64, span };
+        async move { run_aside(address, &Call::get(subject.path, subject.answer), load).await }
     };
-    let plan = Plan { address, path: subject.path, rate: best * FACTOR, span };
-    let sent = open(&plan).await?;
-    let after = Plan { rate: best / 2.0, span: Duration::from_secs(4), ..plan };
-    let after = open(&after).await?;
+    closed(1).await?;
+    let best = closed(4).await?.rate();
+    // Without a pause: things are to become normal while the last of the overload still waits.
+    let after = steady(best / 2.0, AFTER).map(|at| span + at);
+    let sent = open(address, subject.path, steady(best * FACTOR, span).chain(after)).await?;
+    let (sent, after): (Vec<Sent>, Vec<Sent>) = sent.into_iter().partition(|sent| sent.at < span);
+    let offered = sent.len() as f64 / sent.last().map_or(span, |last| last.left.max(span)).as_secs_f64();
 
     let of = |status: u16| sent.iter().filter(move |sent| sent.status == status);
     // Answers that came after the load had ended do not count.
@@ -88,43 +99,20 @@ async fn measure(subject: &Subject, address: &str, span: Duration) -> anyhow::Re
     println!(
         "| {} | {best:.0} | {:.0} | {good:.0} | {:.0} % | {} | {} | {shed} | {} | {} | {} | {silent} | {:?} |",
         subject.name,
-        best * FACTOR,
+        offered,
         good / best * 100.0,
         at(200, 0.5),
         at(200, 0.99),
         at(503, 0.5),
         at(503, 0.99),
         sent.len() - shed - served,
-        normal_after(&after),
+        normal_after(&after, span),
     );
     Ok(())
 }
 
-/// Requests in a second that 64 callers get answered.
-async fn closed(address: &str, path: &str, span: Duration) -> anyhow::Result<f64> {
-    let until = tokio::time::Instant::now() + span;
-    let callers: Vec<_> = (0..64)
-        .map(|_| {
-            let (address, path) = (address.to_owned(), path.to_owned());
-            tokio::spawn(async move {
-                let mut client = Client::connect(&address).await?;
-                let mut served = 0_u32;
-                while tokio::time::Instant::now() < until {
-                    served += u32::from(client.get(&path).await?.status == 200);
-                }
-                anyhow::Ok(served)
-            })
-        })
-        .collect();
-    let mut served = 0.0;
-    for caller in callers {
-        served += f64::from(caller.await??);
-    }
-    Ok(served / span.as_secs_f64())
-}
-
-/// From when on nothing is turned away and nothing takes longer than 100 ms.
-fn normal_after(after: &[Sent]) -> Duration {
+/// How long after the overload nothing is turned away any more and nothing takes longer than 100 ms.
+fn normal_after(after: &[Sent], overload: Duration) -> Duration {
     let last = after.iter().rev().find(|sent| sent.status != 200 || sent.took > Duration::from_millis(100));
-    last.map_or(Duration::ZERO, |sent| WINDOW * (sent.at.as_millis() / WINDOW.as_millis()) as u32 + WINDOW)
+    last.map_or(Duration::ZERO, |sent| WINDOW * ((sent.at - overload).as_millis() / WINDOW.as_millis()) as u32 + WINDOW)
 }

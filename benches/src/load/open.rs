@@ -8,25 +8,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Answer, Client};
 
-/// What is sent.
-#[derive(Debug, Clone)]
-pub struct Plan<'a> {
-    /// Where to, as `127.0.0.1:PORT`.
-    pub address: &'a str,
-    /// The path.
-    pub path: &'a str,
-    /// Requests in a second.
-    pub rate: f64,
-    /// For how long.
-    pub span: Duration,
-}
-
 /// What came of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
     /// When it was to be sent, from the beginning.
     pub at: Duration,
-    /// From then until its answer was complete.
+    /// When it was sent: later, where the generator could not keep up.
+    pub left: Duration,
+    /// From when it was to be sent until its answer was complete.
     pub took: Duration,
     /// Its status; 0 when its connection broke.
     pub status: u16,
@@ -55,27 +44,24 @@ impl Free {
     }
 }
 
-/// Sends as planned, and returns when the last answer has come.
+/// Sends `GET path` at each of these times, counted from now, and returns when the last answer has come.
 ///
 /// # Errors
 /// When a task of the load generator fails.
-pub async fn open(plan: &Plan<'_>) -> anyhow::Result<Vec<Sent>> {
+pub async fn open(address: &str, path: &str, times: impl IntoIterator<Item = Duration>) -> anyhow::Result<Vec<Sent>> {
     let free = Free::default();
     let begun = Instant::now();
     let mut tasks = Vec::new();
-    for index in 0_u32.. {
-        let at = Duration::from_secs_f64(f64::from(index) / plan.rate);
-        if at >= plan.span {
-            break;
-        }
+    for at in times {
         sleep_until(begun + at).await;
-        let (free, address, path) = (free.clone(), plan.address.to_owned(), plan.path.to_owned());
+        let (free, address, path) = (free.clone(), address.to_owned(), path.to_owned());
+        let left = begun.elapsed();
         tasks.push(tokio::spawn(async move {
             let answer = free.get(&address, &path).await;
             let took = begun.elapsed().saturating_sub(at);
             let (status, retry_after) =
                 answer.map_or((0, false), |answer| (answer.status, answer.header("retry-after").is_some()));
-            Sent { at, took, status, retry_after }
+            Sent { at, left, took, status, retry_after }
         }));
     }
     let mut all = Vec::new();
@@ -83,4 +69,9 @@ pub async fn open(plan: &Plan<'_>) -> anyhow::Result<Vec<Sent>> {
         all.push(task.await?);
     }
     Ok(all)
+}
+
+/// The times of requests at this rate (in a second), for so long.
+pub fn steady(rate: f64, span: Duration) -> impl Iterator<Item = Duration> {
+    (0_u32..).map(move |index| Duration::from_secs_f64(f64::from(index) / rate)).take_while(move |at| *at < span)
 }
