@@ -39,6 +39,7 @@ async fn main() -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         hello(&node, &format!("{CALLERS} callers of a spinning function: {name}"), Some(alone)).await?;
         for caller in spinning {
+            anyhow::ensure!(!caller.is_finished(), "a neighbour stopped: {:?}", caller.await?);
             caller.abort();
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -46,11 +47,12 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Calls a function that computes without end, again and again.
+/// Calls a function that computes without end, again and again; ends only with an error.
 async fn spin(address: &str, guest: &str) -> anyhow::Result<()> {
     let (mut client, path) = (Client::connect(address).await?, format!("/{guest}"));
     loop {
-        client.get(&path).await?;
+        let status = client.get(&path).await?.status;
+        anyhow::ensure!(status == 504, "status {status} instead of that of a used-up CPU budget");
     }
 }
 
