@@ -27,7 +27,7 @@ pub struct Found {
 }
 
 /// A server in the report.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// What it is called in the tables.
     pub name: String,

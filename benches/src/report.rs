@@ -16,7 +16,7 @@ use crate::peers::Peer;
 /// All that was measured. Cases that are measured again replace what was there.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// The machine and when it was measured last.
+    /// The machine, and the commit.
     pub machine: Machine,
     /// The servers, those that are absent included.
     pub peers: Vec<Peer>,
@@ -24,7 +24,7 @@ pub struct Report {
     pub tables: Vec<Table>,
 }
 
-/// Where and when.
+/// Where, and what of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's name.
@@ -189,7 +189,7 @@ impl Table {
 }
 
 impl Report {
-    /// Reads an earlier report; an empty one where there is none, or where another machine or commit was measured.
+    /// Reads an earlier report; an empty one where there is none, or where another machine, commit or server was measured.
     ///
     /// # Errors
     /// When the file is there and is no report.
@@ -200,7 +200,7 @@ impl Report {
             }
             Err(_) => Self::default(),
         };
-        if report.machine != machine {
+        if report.machine != machine || report.peers != peers {
             report.tables.clear();
         }
         report.machine = machine;
