@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use samovar_benches::component::guest;
 use samovar_benches::load::{Call, Client, Load, Protocol, run_aside};
 use samovar_benches::node::{Function, Node};
@@ -51,6 +52,8 @@ async fn measure(name: &str, server: &Server, body: &'static str, number: usize)
         before.percentile(0.99),
         with.percentile(0.99)
     );
-    drop(idle);
+    for client in &mut idle {
+        client.get("/hello").await.context("an idle connection was closed meanwhile")?;
+    }
     Ok(each)
 }

@@ -91,5 +91,8 @@ fn deploy_and_call(node: &Node, component: &Path, time: u64) -> anyhow::Result<D
     let answer = runtime.block_on(async { Client::connect(&node.server.address).await?.get("/new").await })?;
     let took = started.elapsed();
     anyhow::ensure!(answer.status == 200, "/new answered {}", answer.status);
+    // A revision that was called before has a warm instance: this was not it.
+    let instance = answer.header("x-samovar-instance");
+    anyhow::ensure!(instance == Some("cold"), "/new came from an instance that was {instance:?}");
     Ok(took)
 }

@@ -45,7 +45,7 @@ impl Entry {
     fn row(self) -> Row {
         match (&self.server, self.failed) {
             (None, _) => Row::absent(self.name, self.side),
-            (Some(_), Some(_)) => Row::missing(self.name, self.side, "stalled"),
+            (Some(_), Some(_)) => Row::missing(self.name, self.side, "failed"),
             (Some(_), None) => Row::new(self.name, self.side, medians(&self.transfers)),
         }
     }
@@ -86,7 +86,7 @@ pub(super) fn stream(found: &Found, effort: Effort) -> anyhow::Result<Table> {
             "`POST /echo` with 64 MiB, read back while it is sent, over one connection, HTTP/1.1; 64 KiB written at a time. MiB are \
              counted in one direction. Memory grown is the peak of resident memory during the transfer, less what was resident \
              before. Medians of {} transfers, the servers in turn. *Plain* is the same component of the crate `wasip2` at both \
-             servers; a peer that did not finish within 20 s *stalled*.",
+             servers; a peer that broke off, or did not finish within 20 s, *failed*.",
             effort.rounds
         ),
         measured: crate::machine::now(),

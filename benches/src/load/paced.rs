@@ -51,6 +51,7 @@ async fn send(stop: &AtomicBool, address: &str, call: &Call, interval: Duration)
         call.check(answer.status, &answer.body)?;
         due += interval;
     }
+    anyhow::ensure!(!latencies.is_empty(), "no request was answered");
     latencies.sort_unstable();
     Ok(Outcome { requests: latencies.len() as u64, elapsed: started.elapsed(), latencies })
 }
