@@ -66,5 +66,5 @@ bench-build: wasm-target
 	cd examples && $(CARGO) build --release --target wasm32-wasip2 -p hello --features wasip3 --target-dir target/wasip3
 	cd benches/guests && $(CARGO) build --release --target wasm32-wasip2
 	cd tests/guests && $(CARGO) build --release --target wasm32-wasip2 -p guests-wasi02 --bin echo
-	$(CARGO) build --profile dist -p samovar-cli -p samovar-benches --bin samovar --bin yardstick --bin bare_hyper
+	$(CARGO) build --profile dist -p samovar-cli -p samovar-benches --bin samovar --bin yardstick
 	$(CARGO) build --release -p samovar-cli -p samovar-benches --bins

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::cores;
 use crate::load::Protocol;
 use crate::peers::Found;
 use crate::report::Table;
@@ -47,6 +48,9 @@ pub const IDS: [&str; 14] = [
 /// # Errors
 /// When it is no case, its components are not built, or a server does not do what it should.
 pub fn measure(id: &str, found: &Found, effort: Effort) -> anyhow::Result<Table> {
+    // Not where all cores are to be used: a deploy compiles, and a large body keeps both sides busy.
+    let whole = id.starts_with("cold") || matches!(id, "stream" | "deploy");
+    let _apart = if whole { None } else { Some(cores::apart()?) };
     let hello = |protocol, connections| hello::hello(found, effort, protocol, connections);
     let mut table = match id {
         "hello-http1-1" => hello(Protocol::Http1, 1),
@@ -75,5 +79,6 @@ pub fn measure(id: &str, found: &Found, effort: Effort) -> anyhow::Result<Table>
 /// # Errors
 /// As [`measure`].
 pub fn measure_quick(effort: Effort) -> anyhow::Result<Table> {
+    let _apart = cores::apart()?;
     hello::quick(effort)
 }

@@ -7,6 +7,7 @@
 
 pub mod cases;
 pub mod component;
+pub mod cores;
 pub mod guest_alone;
 pub mod hyper_alone;
 pub mod in_memory;

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bytes::Bytes;
 
+use crate::cores;
+
 pub use http1::{Answer, Client};
 pub use open::{Sent, open, steady};
 pub use paced::{Paced, paced};
@@ -116,12 +118,23 @@ impl Outcome {
 /// # Errors
 /// When an answer is not the one that must come, a connection breaks, or the server does not answer for 15 s.
 pub fn run(address: &str, call: &Call, load: Load) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answered =
-        runtime.block_on(async { tokio::time::timeout(load.span + GRACE, drive(address, call, load)).await });
-    // Connections that are still open when the time is up are cut off.
-    runtime.shutdown_background();
-    answered.with_context(|| format!("{address}{} did not answer for {GRACE:?}", call.path))?
+    let alone = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        if cores::take()? {
+            // As long as this is there, the runtime looks for events without ever waiting for one.
+            runtime.spawn(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        let answered =
+            runtime.block_on(async { tokio::time::timeout(load.span + GRACE, drive(address, call, load)).await });
+        // Connections that are still open when the time is up are cut off.
+        runtime.shutdown_background();
+        answered.with_context(|| format!("{address}{} did not answer for {GRACE:?}", call.path))?
+    };
+    std::thread::scope(|scope| scope.spawn(alone).join().map_err(|_| anyhow::anyhow!("the load generator panicked"))?)
 }
 
 /// [`run`], for callers in a runtime: the load has a thread of its own.
