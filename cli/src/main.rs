@@ -39,6 +39,10 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 use crate::console::Console;
 
+/// What instances leave behind goes back to the system, whichever thread it was taken and given back on.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A mistake in how the command was called that clap cannot see.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -97,6 +97,7 @@ pub(crate) async fn run(args: UpArgs, data_dir: Option<&Path>) -> anyhow::Result
     log_to_stderr(&args)?;
     let mut signals = Signals::new()?;
     limits::raise_open_files();
+    limits::small_pages();
     let limits = Limits::look(&args);
     let data_dir = data_dir.map_or_else(default_data_dir, Path::to_owned);
     let data_dir = DataDir::open(data_dir)?;

@@ -16,6 +16,10 @@ use anyhow::Context as _;
 use samovar_benches::in_memory::Conversation;
 use samovar_benches::{hyper_alone, local};
 
+/// The allocator of the `samovar` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// No guest is interrupted: under valgrind each would seem to compute for long.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 

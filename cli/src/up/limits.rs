@@ -15,6 +15,15 @@ pub(super) fn raise_open_files() {
     }
 }
 
+/// Keeps this process to pages of the ordinary size. Instances touch a few pages here and there in memories of their own, and
+/// each of those would become 2 MiB where the kernel makes them huge.
+pub(super) fn small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::warn!(%error, "instances may take more memory than they need: huge pages cannot be turned off");
+    }
+}
+
 /// What the host is made for.
 pub(super) struct Limits {
     pub(super) capacity: Capacity,

@@ -129,7 +129,7 @@ impl InstanceLog {
     }
 
     fn write(&self, stream: LogStream, mut bytes: &[u8]) {
-        let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let ends = memchr::memchr_iter(b'\n', bytes).count();
         let is_admitted = self.sink.admits(ends, bytes.len());
         let mut state = self.lock();
         let state = &mut *state;
@@ -141,7 +141,7 @@ impl InstanceLog {
             line.begun = Vec::new();
             return;
         }
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.extend(&state.running, stream, line, &bytes[..end]);
             if std::mem::take(&mut line.is_dropped) {
                 self.sink.drop_lines(1);

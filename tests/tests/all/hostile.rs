@@ -19,7 +19,7 @@ const WORST_LATENCY: Duration = Duration::from_secs(3);
 
 /// What all of the guests together may add to the host's memory, at any time and in the end.
 const PEAK_KIB: u64 = 400 << 10;
-const REST_KIB: u64 = 256 << 10;
+const REST_KIB: u64 = 128 << 10;
 
 /// What a function may keep of its log.
 const LOG_BYTES: u64 = 8 << 20;
