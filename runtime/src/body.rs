@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -19,6 +19,10 @@ use crate::invocation::Invocation;
 
 /// How soon a deadline is looked at again that could not be seen to at once.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a connection may go on sending pieces of a body before others have their turn. The runtime looks for new events only
+/// once in 61 turns while there is always something to run, so this is what bounds how long a new caller may wait.
+const TURN: Duration = Duration::from_millis(1);
 
 /// A request's body that fails once more has come than the function accepts.
 pub(crate) struct LimitedBody<B> {
@@ -87,11 +91,13 @@ pub(crate) struct Streaming {
     /// The guest's fault, kept until what it wrote before has been read.
     fault: Option<Fault>,
     ended: bool,
+    /// Since when the connection has been sending without a pause.
+    turn: Option<Instant>,
 }
 
 impl Streaming {
     pub(crate) fn new(body: WasiBody, invocation: Invocation, length: Option<u64>) -> Self {
-        Self { ahead: VecDeque::new(), body, invocation, left_bytes: length, fault: None, ended: false }
+        Self { ahead: VecDeque::new(), body, invocation, left_bytes: length, fault: None, ended: false, turn: None }
     }
 
     /// Reads what the guest has written already. If that is all and in one piece, its length can be told to the caller and
@@ -125,6 +131,21 @@ impl Streaming {
         }
         self.ahead.extend(only.map(Frame::data));
         Ok(ResponseBody(Kind::Streaming(Watched::new(self))))
+    }
+
+    /// The next frame, unless the connection has had its turn.
+    fn poll_in_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let began = *self.turn.get_or_insert_with(Instant::now);
+        if began.elapsed() >= TURN {
+            self.turn = None;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let frame = self.poll_next(cx);
+        if frame.is_pending() {
+            self.turn = None;
+        }
+        frame
     }
 
     /// The next frame, or the fault that ends the answer.
@@ -285,7 +306,7 @@ impl Body for ResponseBody {
             Kind::Streaming(watched) => match watched.lock().as_mut() {
                 Some(streaming) => match streaming.ahead.pop_front() {
                     Some(frame) => Poll::Ready(Some(Ok(frame))),
-                    None => streaming.poll_next(cx),
+                    None => streaming.poll_in_turn(cx),
                 },
                 None => Poll::Ready(None),
             },

@@ -15,7 +15,7 @@ use rows::{ROWS, Row};
 
 /// How long a neighbour may have to wait for its answer. Generous: the machine may be busy with other tests, too, and the
 /// product not optimised.
-const WORST_LATENCY: Duration = Duration::from_secs(3);
+const WORST_LATENCY: Duration = Duration::from_secs(1);
 
 /// What all of the guests together may add to the host's memory, at any time and in the end.
 const PEAK_KIB: u64 = 400 << 10;
