@@ -91,7 +91,7 @@ pub(crate) struct Streaming {
     /// The guest's fault, kept until what it wrote before has been read.
     fault: Option<Fault>,
     ended: bool,
-    /// Since when the connection has been sending without a pause.
+    /// When the first piece since the guest last had none was asked for.
     turn: Option<Instant>,
 }
 
