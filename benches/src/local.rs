@@ -35,7 +35,7 @@ impl Dispatcher for Local {
         target: Self::Target,
         request: Request<Incoming>,
         id: RequestId,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Fault>> + Send {
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Fault>> + Send + use<> {
         self.0.invoke(target, request, id)
     }
 }

@@ -23,6 +23,8 @@ use crate::stats::Stats;
 
 /// What is known of a connection; shared by its stream, its requests and its watch.
 pub(crate) struct Connection {
+    /// The gateway's.
+    stats: Arc<Stats>,
     opened: Instant,
     in_flight: AtomicU32,
     /// Requests that are not yet in the gateway's own count, which all connections share.
@@ -43,8 +45,9 @@ pub(crate) struct Connection {
 pub(crate) struct InFlight(Arc<Connection>);
 
 impl Connection {
-    pub(crate) fn new(peer: std::net::SocketAddr) -> Arc<Self> {
+    pub(crate) fn new(peer: std::net::SocketAddr, stats: Arc<Stats>) -> Arc<Self> {
         Arc::new(Self {
+            stats,
             opened: Instant::now(),
             in_flight: AtomicU32::new(0),
             uncounted: AtomicU64::new(0),
@@ -104,16 +107,16 @@ impl Connection {
     }
 
     /// Moves the requests that were counted here to where all are counted.
-    pub(crate) fn count_into(&self, requests: &AtomicU64) {
-        requests.fetch_add(self.uncounted.swap(0, Relaxed), Relaxed);
+    pub(crate) fn count(&self) {
+        self.stats.requests.fetch_add(self.uncounted.swap(0, Relaxed), Relaxed);
     }
 
     /// Waits until the connection is overdue.
-    pub(crate) async fn watch(&self, config: &GatewayConfig, stats: &Stats) {
+    pub(crate) async fn watch(&self, config: &GatewayConfig) {
         let every = config.header_read_timeout.min(config.idle_timeout) / 4;
         loop {
             tokio::time::sleep(every.max(Duration::from_millis(10))).await;
-            self.count_into(&stats.requests);
+            self.count();
             if self.is_overdue(config) {
                 return;
             }
@@ -132,6 +135,13 @@ fn forwarded(peer: IpAddr, host: &str) -> HeaderValue {
     }
     value.push_str("proto=http");
     HeaderValue::from_str(&value).expect("an address and a host are a header's value")
+}
+
+impl InFlight {
+    /// The gateway's, by way of the connection: no count of references that all cores share is touched for a request.
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
 }
 
 impl Drop for InFlight {

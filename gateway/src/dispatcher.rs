@@ -20,7 +20,7 @@ pub trait Dispatcher: Send + Sync + 'static {
     /// Makes ready for requests to a revision.
     fn target(&self, function: &FunctionName, revision: &Arc<Revision>) -> Self::Target;
 
-    /// Gets one request answered.
+    /// Gets one request answered. What can be done at once is done by the call, so that the future stays small.
     ///
     /// # Errors
     /// Why there is no answer.
@@ -32,5 +32,5 @@ pub trait Dispatcher: Send + Sync + 'static {
         target: Self::Target,
         request: Request<Incoming>,
         id: RequestId,
-    ) -> impl Future<Output = Result<Response<Self::Body>, Fault>> + Send;
+    ) -> impl Future<Output = Result<Response<Self::Body>, Fault>> + Send + use<Self>;
 }

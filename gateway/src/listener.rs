@@ -1,6 +1,5 @@
 //! Accepts connections and serves them: HTTP/1.1 and HTTP/2 on one port, told apart by their first bytes.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -107,16 +106,11 @@ where
         let stats = &self.inner().stats;
         stats.connections_accepted.fetch_add(1, Relaxed);
         stats.connections_open.fetch_add(1, Relaxed);
-        let connection = Connection::new(peer);
+        let connection = Connection::new(peer, Arc::clone(stats));
         let io = TokioIo::new(Watched { stream, connection: Arc::clone(&connection) });
-        // What each request of the connection needs, in one place that no other connection touches.
-        let shared = Arc::new((self.clone(), Arc::clone(&connection)));
-        let service = service_fn(|request| {
-            let shared = Arc::clone(&shared);
-            async move { Ok::<_, Infallible>(shared.0.answer(&shared.1, request).await) }
-        });
+        let service = service_fn(|request| self.answer(&connection, request));
         let mut served = pin!(builder.serve_connection(io, service));
-        let mut overdue = pin!(connection.watch(&self.inner().config, stats));
+        let mut overdue = pin!(connection.watch(&self.inner().config));
         let result = tokio::select! {
             result = served.as_mut() => result,
             () = overdue.as_mut() => Ok(()),
@@ -132,7 +126,7 @@ where
         if let Err(error) = result {
             tracing::debug!(%error, %peer, "connection ended");
         }
-        connection.count_into(&stats.requests);
+        connection.count();
         stats.connections_open.fetch_sub(1, Relaxed);
     }
 }

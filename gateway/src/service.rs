@@ -4,6 +4,7 @@
 //! answer -> check the head -> route -> dispatch to a host -> stream the answer
 //! ```
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub(crate) struct Inner<D: Dispatcher> {
     routes: ArcSwap<RouteTable<D::Target>>,
     /// The version of the snapshot that `routes` was made from.
     routed: watch::Sender<u64>,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Arc<Stats>,
 }
 
 impl<D: Dispatcher> Clone for Gateway<D> {
@@ -50,7 +51,7 @@ impl<D: Dispatcher> Gateway<D> {
     pub fn new(config: GatewayConfig, dispatcher: D) -> Self {
         let routes = ArcSwap::from_pointee(RouteTable::default());
         let (routed, _) = watch::channel(0);
-        Self(Arc::new(Inner { config, dispatcher, routes, routed, stats: Stats::default() }))
+        Self(Arc::new(Inner { config, dispatcher, routes, routed, stats: Arc::default() }))
     }
 
     pub(crate) fn inner(&self) -> &Inner<D> {
@@ -94,44 +95,53 @@ impl<D: Dispatcher> Gateway<D> {
         self.0.stats.write(out);
     }
 
-    /// Answers one request of a connection.
-    pub(crate) async fn answer(
+    /// Answers one request of a connection. It is dispatched by the call; what is left to the future is to wait for the answer.
+    pub(crate) fn answer(
         &self,
         connection: &Arc<Connection>,
         mut request: Request<Incoming>,
-    ) -> Response<AnswerBody<D::Body>> {
+    ) -> impl Future<Output = Result<Response<AnswerBody<D::Body>>, Infallible>> + Send + use<D> {
         let in_flight = connection.begin();
         let id = request_id(request.headers());
-        let target = match check(&self.0.config, &request).and_then(|()| self.route(&request)) {
-            Ok(target) => target,
-            Err(refusal) => return self.problem(refusal.into(), &id),
-        };
-        let forwarded = connection.forwarded(host(&request).unwrap_or_default());
-        prepare(request.headers_mut(), forwarded, &id);
-        match self.0.dispatcher.dispatch(target, request, id.clone()).await {
-            Ok(mut response) => {
-                response.headers_mut().insert(headers::REQUEST_ID, id.header().clone());
-                response.map(|body| AnswerBody::Function { body, _in_flight: in_flight })
+        let checked = check(&self.0.config, &request);
+        let routed = checked.and_then(|host| Ok((self.route(host, &request)?, connection.forwarded(host))));
+        let dispatched = match routed {
+            Ok((target, forwarded)) => {
+                prepare(request.headers_mut(), forwarded, &id);
+                Ok(self.0.dispatcher.dispatch(target, request, id.clone()))
             }
-            Err(fault) => self.problem(fault.into(), &id),
+            Err(refusal) => Err(refusal),
+        };
+        async move {
+            let answer = match dispatched {
+                Ok(answer) => answer.await.map_err(Problem::from),
+                Err(refusal) => Err(Problem::from(refusal)),
+            };
+            Ok(match answer {
+                Ok(mut response) => {
+                    response.headers_mut().insert(headers::REQUEST_ID, id.header().clone());
+                    response.map(|body| AnswerBody::Function { body, _in_flight: in_flight })
+                }
+                Err(problem) => tell(problem, in_flight.stats(), &id),
+            })
         }
     }
 
-    fn route(&self, request: &Request<Incoming>) -> Result<D::Target, Refusal> {
+    fn route(&self, host: &str, request: &Request<Incoming>) -> Result<D::Target, Refusal> {
         let path = request.uri().path();
         let routes = self.0.routes.load();
-        match routes.find(host(request).unwrap_or_default(), path, request.method()) {
+        match routes.find(host, path, request.method()) {
             Found::Target(target) => Ok(target.clone()),
             Found::WrongMethod(allowed) => Err(Refusal::WrongMethod { path: path.to_owned(), allowed }),
             Found::Nothing => Err(Refusal::NoRoute(path.to_owned())),
         }
     }
+}
 
-    fn problem(&self, problem: Problem, id: &RequestId) -> Response<AnswerBody<D::Body>> {
-        self.0.stats.problems.fetch_add(1, Relaxed);
-        tracing::debug!(problem = problem.slug(), request = id.as_str(), "turned away");
-        problem.respond(id)
-    }
+fn tell<B>(problem: Problem, stats: &Stats, id: &RequestId) -> Response<AnswerBody<B>> {
+    stats.problems.fetch_add(1, Relaxed);
+    tracing::debug!(problem = problem.slug(), request = id.as_str(), "turned away");
+    problem.respond(id)
 }
 
 /// The id that the caller gave, if it can be one, or else a new one.
@@ -148,22 +158,19 @@ fn host(request: &Request<Incoming>) -> Option<&str> {
     }
 }
 
-/// Refuses what no function should have to deal with.
-fn check(config: &GatewayConfig, request: &Request<Incoming>) -> Result<(), Refusal> {
+/// Refuses what no function should have to deal with; else the host that the request is for.
+fn check<'a>(config: &GatewayConfig, request: &'a Request<Incoming>) -> Result<&'a str, Refusal> {
     let map = request.headers();
     let bytes = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > config.max_header_bytes {
         return Err(Refusal::HeadersTooLarge { limit: config.max_header_bytes, actual: bytes });
     }
-    let host = host(request).filter(|host| is_authority(host));
     let several = request.version() <= Version::HTTP_11 && map.get_all(header::HOST).iter().nth(1).is_some();
-    if host.is_none() || several {
-        return Err(Refusal::NoHost);
-    }
+    let host = host(request).filter(|host| is_authority(host) && !several).ok_or(Refusal::NoHost)?;
     if !request.uri().path().starts_with('/') {
         return Err(Refusal::BadTarget("the request's target is not a path"));
     }
-    Ok(())
+    Ok(host)
 }
 
 /// Whether a text is made of what a host and a port are made of (RFC 3986, 3.2.2), without a user in front.

@@ -9,14 +9,13 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use http::{Request, Response};
+use http::Request;
 use http_body::Body;
 use samovar_cluster::Artifacts;
 use samovar_model::{ComponentKind, Digest, Fault, FunctionName, FunctionStats, HostStats, RequestId, RevisionId};
 use tokio_util::task::TaskTracker;
 
-use crate::answer::Answering;
-use crate::body::ResponseBody;
+use crate::answer::{Answering, Invoking};
 use crate::code::CodeStore;
 use crate::code::cache::{CodeCache, CodeLimits};
 use crate::config::HostConfig;
@@ -124,7 +123,8 @@ impl Host {
         Ok(host)
     }
 
-    /// Answers a request with an instance of this revision.
+    /// Answers a request with an instance of this revision. The invocation begins with the call: with a warm instance, all
+    /// that is left to the future is to drive the guest.
     ///
     /// # Errors
     /// The [`Fault`] for which there is no answer, which has been counted and, where it is the function's own, logged.
@@ -132,32 +132,28 @@ impl Host {
     /// # Cancel safety
     /// Dropping the future, or the answer's body before its end, means that the caller is gone: the guest is stopped and its
     /// instance retired; a place in the queue is given up.
-    pub async fn invoke<B>(
-        &self,
-        revision: Arc<Revision>,
-        request: Request<B>,
-        id: RequestId,
-    ) -> Result<Response<ResponseBody>, Fault>
+    pub fn invoke<B>(&self, revision: Arc<Revision>, request: Request<B>, id: RequestId) -> Invoking
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let mut record = Record::begin(revision);
         if self.0.draining.load(Ordering::Relaxed) {
-            return Err(record.failed(Fault::Draining));
+            return Invoking::failed(record.failed(Fault::Draining));
         }
         let admitted = match Admitted::check(request, &record.revision().settings().limits) {
             Ok(admitted) => admitted,
-            Err(fault) => return Err(record.failed(fault)),
+            Err(fault) => return Invoking::failed(record.failed(fault)),
         };
-        let leased = match record.revision().warm() {
-            Some(leased) => leased,
-            None => match Box::pin(self.acquire(record.revision())).await {
-                Ok(leased) => leased,
-                Err(fault) => return Err(record.failed(fault)),
-            },
-        };
-        let mut answering = Answering::begin(admitted, leased, id, record)?;
-        std::future::poll_fn(|cx| answering.poll(cx)).await
+        if let Some(leased) = record.revision().warm() {
+            return Invoking::begun(Answering::begin(admitted, leased, id, record));
+        }
+        let host = self.clone();
+        Invoking::acquiring(async move {
+            match host.acquire(record.revision()).await {
+                Ok(leased) => Answering::begin(admitted, leased, id, record),
+                Err(fault) => Err(record.failed(fault)),
+            }
+        })
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -30,6 +30,7 @@ mod stats;
 mod sweeper;
 mod turn;
 
+pub use answer::Invoking;
 pub use body::ResponseBody;
 pub use code::{CodeError, Compiled};
 pub use config::{CODE_SHARE, HostConfig};
