@@ -1,7 +1,13 @@
 //! The three grounds that a handler runs on: WASI 0.2, WASI 0.3, and a native test. Each has the same few functions, and
 //! nothing outside this folder knows which one it is on.
 
+#[cfg(any(test, all(target_family = "wasm", feature = "allocator")))]
+mod allocator;
 mod head;
+
+#[cfg(all(target_family = "wasm", feature = "allocator"))]
+#[global_allocator]
+static ALLOCATOR: allocator::Allocator<std::alloc::System> = allocator::Allocator::new(std::alloc::System);
 
 #[cfg(all(target_family = "wasm", not(feature = "wasip3")))]
 mod p2;
