@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, Uri, Version, header};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use crate::{Body, BodyError, Error, Request, Result};
+use crate::{Body, BodyError, Error, Reads, Request, Result};
 
 /// An argument that is taken from the request's head: [`Query`], [`Path`](crate::Path), `Method`, `Uri`, `HeaderMap`, `Parts`,
 /// and `Result<T>` of any of them.
@@ -14,11 +14,13 @@ use crate::{Body, BodyError, Error, Request, Result};
 /// Your own, for what many handlers ask:
 ///
 /// ```
-/// use samovar_sdk::{Error, FromRequestParts, Result, http::request::Parts};
+/// use samovar_sdk::{Error, FromRequestParts, Reads, Result, http::request::Parts};
 ///
 /// struct User(String);
 ///
 /// impl FromRequestParts for User {
+///     const READS: Reads = Reads::HEADERS;
+///
 ///     async fn from_request_parts(parts: &mut Parts) -> Result<Self> {
 ///         let name = parts.headers.get("x-user").and_then(|value| value.to_str().ok());
 ///         name.map(|name| Self(name.to_owned())).ok_or_else(|| Error::unauthorized("no x-user header"))
@@ -36,6 +38,9 @@ use crate::{Body, BodyError, Error, Request, Result};
     note = "what reads the body (`Request`, `Body`, `Json<T>`, `String`, `Bytes`) can only be the last argument"
 )]
 pub trait FromRequestParts: Sized {
+    /// What of the request it looks at; other parts may be missing. All of it, unless an extractor says otherwise.
+    const READS: Reads = Reads::ALL;
+
     /// Takes it, or says with which status the request is refused.
     fn from_request_parts(parts: &mut Parts) -> impl Future<Output = Result<Self>>;
 }
@@ -66,6 +71,13 @@ pub trait FromRequestParts: Sized {
     note = "for your own type, implement `FromRequestParts` or `FromRequest`; to read it from the body or the query, wrap it: `Json<T>`, `Query<T>`"
 )]
 pub trait FromRequest<Via = ViaRequest>: Sized {
+    /// What of the request it looks at, as in [`FromRequestParts::READS`].
+    const READS: Reads = Reads::ALL;
+
+    /// Whether it is the request itself, so that what is read is what the handler reads.
+    #[doc(hidden)]
+    const IS_REQUEST: bool = false;
+
     /// Takes it, or says with which status the request is refused.
     fn from_request(request: Request) -> impl Future<Output = Result<Self>>;
 }
@@ -81,14 +93,18 @@ pub enum ViaRequest {}
 pub enum ViaParts {}
 
 impl<T: FromRequestParts> FromRequest<ViaParts> for T {
+    const READS: Reads = T::READS;
+
     async fn from_request(request: Request) -> Result<Self> {
         T::from_request_parts(&mut request.into_parts().0).await
     }
 }
 
 macro_rules! from_parts {
-    ($($type:ty => $field:ident),* $(,)?) => {$(
+    ($($type:ty => $field:ident, $reads:ident;)*) => {$(
         impl FromRequestParts for $type {
+            const READS: Reads = Reads::$reads;
+
             async fn from_request_parts(parts: &mut Parts) -> Result<Self> {
                 Ok(parts.$field.clone())
             }
@@ -96,7 +112,12 @@ macro_rules! from_parts {
     )*};
 }
 
-from_parts! { Method => method, Uri => uri, Version => version, HeaderMap => headers }
+from_parts! {
+    Method => method, METHOD;
+    Uri => uri, URI;
+    Version => version, NOTHING;
+    HeaderMap => headers, HEADERS;
+}
 
 impl FromRequestParts for Parts {
     async fn from_request_parts(parts: &mut Parts) -> Result<Self> {
@@ -106,36 +127,48 @@ impl FromRequestParts for Parts {
 
 /// The handler deals with the refusal itself.
 impl<T: FromRequestParts> FromRequestParts for Result<T> {
+    const READS: Reads = T::READS;
+
     async fn from_request_parts(parts: &mut Parts) -> Result<Self> {
         Ok(T::from_request_parts(parts).await)
     }
 }
 
 impl FromRequest for Request {
+    const IS_REQUEST: bool = true;
+
     async fn from_request(request: Request) -> Result<Self> {
         Ok(request)
     }
 }
 
 impl FromRequest for Body {
+    const READS: Reads = Reads::HEADERS;
+
     async fn from_request(request: Request) -> Result<Self> {
         Ok(request.into_body())
     }
 }
 
 impl FromRequest for Bytes {
+    const READS: Reads = Reads::HEADERS;
+
     async fn from_request(request: Request) -> Result<Self> {
         request.into_body().bytes().await.map_err(broken_off)
     }
 }
 
 impl FromRequest for Vec<u8> {
+    const READS: Reads = Reads::HEADERS;
+
     async fn from_request(request: Request) -> Result<Self> {
         Ok(Bytes::from_request(request).await?.into())
     }
 }
 
 impl FromRequest for String {
+    const READS: Reads = Reads::HEADERS;
+
     async fn from_request(request: Request) -> Result<Self> {
         let bytes = Vec::from_request(request).await?;
         Self::from_utf8(bytes)
@@ -178,6 +211,8 @@ fn broken_off(error: BodyError) -> Error {
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest for Json<T> {
+    const READS: Reads = Reads::HEADERS;
+
     async fn from_request(request: Request) -> Result<Self> {
         expect_json(request.headers())?;
         let bytes = Bytes::from_request(request).await?;
@@ -225,6 +260,8 @@ fn expect_json(headers: &HeaderMap) -> Result<()> {
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequestParts for Query<T> {
+    const READS: Reads = Reads::PATH;
+
     async fn from_request_parts(parts: &mut Parts) -> Result<Self> {
         let query = parts.uri.query().unwrap_or_default();
         serde_urlencoded::from_str(query).map(Self).map_err(|error| Error::bad_request(format!("query: {error}")))

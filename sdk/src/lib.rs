@@ -41,6 +41,7 @@ mod guest;
 mod outbound;
 mod path;
 mod pattern;
+mod reads;
 mod response;
 mod router;
 mod sse;
@@ -57,6 +58,7 @@ pub use extract::{FromRequest, FromRequestParts, Json, Query};
 pub use http;
 pub use outbound::{SendError, send};
 pub use path::Path;
+pub use reads::Reads;
 pub use response::{Html, IntoResponse, Response};
 pub use router::{RouteHandler, Router};
 /// Makes an `async fn` the function that the platform calls.

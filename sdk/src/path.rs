@@ -10,7 +10,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use crate::pattern::Params;
-use crate::{Error, FromRequestParts, Result};
+use crate::{Error, FromRequestParts, Reads, Result};
 
 /// What a path pattern's names stand for: one value, a tuple in the pattern's order, or a struct or map by name. A value that
 /// does not fit is a 400 that says which.
@@ -31,6 +31,8 @@ use crate::{Error, FromRequestParts, Result};
 pub struct Path<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequestParts for Path<T> {
+    const READS: Reads = Reads::PATH;
+
     async fn from_request_parts(parts: &mut Parts) -> Result<Self> {
         let Some(params) = parts.extensions.get::<Params>() else {
             return Err(Error::internal(

@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Error, ItemFn, Result, ReturnType, Type};
 
 use crate::options::Options;
-use crate::signature;
+use crate::{reads, signature};
 
 pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream> {
     match options {
@@ -22,7 +22,11 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
 fn handler(function: &ItemFn, pattern: Option<&str>) -> Result<TokenStream> {
     let types = signature::check(function)?;
     let name = &function.sig.ident;
-    let takes_request = !types.is_empty() || pattern.is_some();
+    let mut reads = all_reads(function, &types);
+    if pattern.is_some() {
+        reads.extend(quote!(.and(::samovar_sdk::Reads::PATH)));
+    }
+    let uses_request = !types.is_empty() || pattern.is_some();
     let arguments: Vec<Ident> = (0..types.len()).map(|index| format_ident!("argument_{index}")).collect();
     let matched = pattern.map(|pattern| {
         quote! {
@@ -36,7 +40,31 @@ fn handler(function: &ItemFn, pattern: Option<&str>) -> Result<TokenStream> {
     });
     let taken = take(&types, &arguments);
     let answer = answer(function, quote!(#name(#(#arguments),*).await));
-    Ok(export(takes_request, quote!(#matched #taken #answer)))
+    Ok(export(&reads, uses_request, quote!(#matched #taken #answer)))
+}
+
+/// What all arguments read together.
+fn all_reads(function: &ItemFn, types: &[&Type]) -> TokenStream {
+    let mut sum = quote!(::samovar_sdk::Reads::NOTHING);
+    let Some((last_type, head_types)) = types.split_last() else { return sum };
+    for r#type in head_types {
+        let span = r#type.span();
+        sum.extend(quote_spanned!(span=> .and({
+            type Argument = #r#type;
+            <Argument as ::samovar_sdk::FromRequestParts>::READS
+        })));
+    }
+    let of_request = function.sig.inputs.last().map(|argument| reads::of(argument, &function.block));
+    let span = last_type.span();
+    sum.extend(quote_spanned!(span=> .and({
+        type Argument = #last_type;
+        if <Argument as ::samovar_sdk::FromRequest<_>>::IS_REQUEST {
+            #of_request
+        } else {
+            <Argument as ::samovar_sdk::FromRequest<_>>::READS
+        }
+    })));
+    sum
 }
 
 /// Takes each argument with its own extractor.
@@ -103,6 +131,7 @@ fn axum(word: &Ident, function: &ItemFn) -> Result<TokenStream> {
     signature::check_axum(function)?;
     let name = &function.sig.ident;
     Ok(export(
+        &quote!(::samovar_sdk::Reads::ALL),
         true,
         quote! {
             static ROUTER: ::std::sync::LazyLock<::samovar_sdk::__private::axum::Router> = ::std::sync::LazyLock::new(#name);
@@ -112,8 +141,8 @@ fn axum(word: &Ident, function: &ItemFn) -> Result<TokenStream> {
 }
 
 /// The name of the function says to a reader of `defined multiple times` what is wrong.
-fn export(takes_request: bool, body: TokenStream) -> TokenStream {
-    let request = if takes_request { quote!(request) } else { quote!(_request) };
+fn export(reads: &TokenStream, uses_request: bool, body: TokenStream) -> TokenStream {
+    let request = if uses_request { quote!(request) } else { quote!(_request) };
     quote! {
         #[doc(hidden)]
         #[allow(dead_code, reason = "a native build only checks it")]
@@ -126,7 +155,7 @@ fn export(takes_request: bool, body: TokenStream) -> TokenStream {
             struct Exported;
 
             impl ::samovar_sdk::__private::Export for Exported {
-                const TAKES_REQUEST: bool = #takes_request;
+                const READS: ::samovar_sdk::Reads = #reads;
 
                 fn respond(
                     request: ::samovar_sdk::Request,

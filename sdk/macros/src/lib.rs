@@ -6,6 +6,7 @@
 
 mod expand;
 mod options;
+mod reads;
 mod signature;
 
 use proc_macro::TokenStream;

@@ -30,13 +30,13 @@ mod native;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use native::{env, send, sleep};
 
-use crate::{Request, Response};
+use crate::{Reads, Request, Response};
 
 /// What `#[handler]` makes of a function, for the ground to call.
 #[doc(hidden)]
 pub trait Export {
-    /// Whether the function looks at the request at all. If not, none of it is read.
-    const TAKES_REQUEST: bool;
+    /// What the function reads of the request.
+    const READS: Reads;
 
     /// Takes the arguments, calls the function and makes its result a response.
     fn respond(request: Request) -> impl Future<Output = Response>;

@@ -18,7 +18,7 @@ use wstd::io::AsyncOutputStream;
 use wstd::runtime::{AsyncPollable, Reactor, WaitFor};
 
 use super::{Export, head};
-use crate::{Body, BodyError, Error, IntoResponse, Request, Response, Result, SendError};
+use crate::{Body, BodyError, Error, IntoResponse, Reads, Request, Response, Result, SendError};
 
 /// The most that `blocking-write-and-flush` takes.
 const SHORT_BYTES: usize = 4096;
@@ -37,30 +37,40 @@ pub(crate) async fn sleep(duration: Duration) {
 /// Answers one request: what the export `wasi:http/incoming-handler` calls.
 pub fn handle<E: Export>(request: wasi::IncomingRequest, out: wasi::ResponseOutparam) {
     wstd::runtime::block_on(async move {
-        let response = if E::TAKES_REQUEST {
-            match read_request(request) {
-                Ok(request) => E::respond(request).await,
-                Err(error) => error.into_response(),
-            }
-        } else {
-            E::respond(Request::default()).await
+        let response = match read_request(request, E::READS) {
+            Ok(request) => E::respond(request).await,
+            Err(error) => error.into_response(),
         };
         respond(response, out).await;
     });
 }
 
-fn read_request(request: wasi::IncomingRequest) -> Result<Request> {
-    let head = head::RequestHead {
-        method: read_method(request.method())?,
-        path: request.path_with_query(),
-        fields: request.headers().entries(),
-    };
-    let parts = head.into_parts(|| head::Origin {
-        scheme: request.scheme().and_then(read_scheme),
-        authority: request.authority().map(Bytes::from),
-    })?;
+fn read_request(request: wasi::IncomingRequest, reads: Reads) -> Result<Request> {
+    let parts = head::parts(&request, reads)?;
+    if !reads.headers {
+        return Ok(Request::from_parts(parts, Body::empty()));
+    }
     let length = head::content_length(&parts.headers);
     Ok(Request::from_parts(parts, Body::incoming(Incoming::new(Message::Request(request), length))))
+}
+
+impl head::RequestHead for wasi::IncomingRequest {
+    fn method(&self) -> Result<Method> {
+        read_method(self.method())
+    }
+
+    fn path(&self) -> Option<String> {
+        self.path_with_query()
+    }
+
+    fn origin(&self) -> Result<head::Origin> {
+        let authority = self.authority().map(head::authority).transpose()?;
+        Ok(head::Origin { scheme: self.scheme().and_then(read_scheme), authority })
+    }
+
+    fn fields(&self) -> Vec<head::Field> {
+        self.headers().entries()
+    }
 }
 
 fn read_method(method: wasi::Method) -> Result<Method> {

@@ -13,7 +13,7 @@ use wasip3::http_compat::{BodyWriter, IncomingBody};
 use wasip3::{wit_bindgen, wit_future};
 
 use super::{Export, head};
-use crate::{Body, BodyError, IntoResponse, Request, Response, Result, SendError};
+use crate::{Body, BodyError, IntoResponse, Reads, Request, Response, Result, SendError};
 
 pub(crate) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -30,13 +30,9 @@ pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send {
 /// # Errors
 /// The request's head is not HTTP, or the platform refuses the response's.
 pub async fn handle<E: Export>(request: wasi::Request) -> Result<wasi::Response, ErrorCode> {
-    let response = if E::TAKES_REQUEST {
-        match read_request(request) {
-            Ok(request) => E::respond(request).await,
-            Err(error) => error.into_response(),
-        }
-    } else {
-        E::respond(Request::default()).await
+    let response = match read_request(request, E::READS) {
+        Ok(request) => E::respond(request).await,
+        Err(error) => error.into_response(),
     };
     let (mut parts, body) = response.into_parts();
     if head::may_have_length(parts.status) {
@@ -65,10 +61,9 @@ fn start_body(mut body: Body) -> Option<Contents> {
     }
     let (writer, contents, trailers) = BodyWriter::new();
     wit_bindgen::spawn_local(async move {
-        match writer.send_http_body(&mut body).await {
-            Err(wasip3::http_compat::Error::HttpBody(error)) => eprintln!("the body broke off: {error}"),
-            // The reader has gone, which is no fault of the function's.
-            Ok(_) | Err(_) => {}
+        // Any other error means that the reader has gone, which is no fault of the function's.
+        if let Err(wasip3::http_compat::Error::HttpBody(error)) = writer.send_http_body(&mut body).await {
+            eprintln!("the body broke off: {error}");
         }
     });
     Some((contents, trailers))
@@ -88,19 +83,33 @@ fn write_fields(headers: &HeaderMap) -> wasi::Fields {
     })
 }
 
-fn read_request(request: wasi::Request) -> Result<Request> {
-    let head = head::RequestHead {
-        method: Method::try_from(request.get_method())?,
-        path: request.get_path_with_query(),
-        fields: request.get_headers().copy_all(),
-    };
-    let parts = head.into_parts(|| head::Origin {
-        scheme: request.get_scheme().and_then(|scheme| scheme.try_into().ok()),
-        authority: request.get_authority().map(Bytes::from),
-    })?;
+fn read_request(request: wasi::Request, reads: Reads) -> Result<Request> {
+    let parts = head::parts(&request, reads)?;
+    if !reads.headers {
+        return Ok(Request::from_parts(parts, Body::empty()));
+    }
     let length = head::content_length(&parts.headers);
     let body = IncomingBody::new(request).map_err(|code| body_error(&code))?;
     Ok(Request::from_parts(parts, Body::incoming(Incoming { message: Message::Request(body), length })))
+}
+
+impl head::RequestHead for wasi::Request {
+    fn method(&self) -> Result<Method> {
+        Ok(Method::try_from(self.get_method())?)
+    }
+
+    fn path(&self) -> Option<String> {
+        self.get_path_with_query()
+    }
+
+    fn origin(&self) -> Result<head::Origin> {
+        let authority = self.get_authority().map(head::authority).transpose()?;
+        Ok(head::Origin { scheme: self.get_scheme().and_then(|scheme| scheme.try_into().ok()), authority })
+    }
+
+    fn fields(&self) -> Vec<head::Field> {
+        self.get_headers().copy_all()
+    }
 }
 
 /// The body of a message that came over the boundary.
