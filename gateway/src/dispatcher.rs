@@ -20,7 +20,8 @@ pub trait Dispatcher: Send + Sync + 'static {
     /// Makes ready for requests to a revision.
     fn target(&self, function: &FunctionName, revision: &Arc<Revision>) -> Self::Target;
 
-    /// Gets one request answered. What can be done at once is done by the call, so that the future stays small.
+    /// Gets one request answered. The call itself takes nothing from a host: HTTP/2 makes many at once before it polls the first.
+    /// The future is moved often, and should be small.
     ///
     /// # Errors
     /// Why there is no answer.

@@ -95,7 +95,7 @@ impl<D: Dispatcher> Gateway<D> {
         self.0.stats.write(out);
     }
 
-    /// Answers one request of a connection. It is dispatched by the call; what is left to the future is to wait for the answer.
+    /// Answers one request of a connection. It is checked and routed by the call, so that the future stays small.
     pub(crate) fn answer(
         &self,
         connection: &Arc<Connection>,

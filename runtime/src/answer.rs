@@ -1,7 +1,5 @@
 //! From a leased instance to an answer whose head can be sent.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -24,49 +22,6 @@ pub(crate) struct Leased {
     pub(crate) permit: Permit<Instance>,
     /// Whether it was made for this invocation.
     pub(crate) is_cold: bool,
-}
-
-/// An invocation until its answer's head is there: a future of little size, since every layer above moves it.
-pub struct Invoking(Stage);
-
-#[allow(clippy::large_enum_variant, reason = "the large one is what nearly every invocation begins with")]
-enum Stage {
-    /// There is no instance yet.
-    Acquiring(Pin<Box<dyn Future<Output = Result<Answering, Fault>> + Send>>),
-    Answering(Answering),
-    /// None once it has been told.
-    Failed(Option<Fault>),
-}
-
-impl Invoking {
-    pub(crate) fn failed(fault: Fault) -> Self {
-        Self(Stage::Failed(Some(fault)))
-    }
-
-    pub(crate) fn begun(begun: Result<Answering, Fault>) -> Self {
-        begun.map_or_else(Self::failed, |answering| Self(Stage::Answering(answering)))
-    }
-
-    pub(crate) fn acquiring(future: impl Future<Output = Result<Answering, Fault>> + Send + 'static) -> Self {
-        Self(Stage::Acquiring(Box::pin(future)))
-    }
-}
-
-impl Future for Invoking {
-    type Output = Result<Response<ResponseBody>, Fault>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            match &mut self.0 {
-                Stage::Answering(answering) => return answering.poll(cx),
-                Stage::Acquiring(future) => {
-                    let begun = ready!(future.as_mut().poll(cx));
-                    *self = Self::begun(begun);
-                }
-                Stage::Failed(fault) => return fault.take().map_or(Poll::Pending, |fault| Poll::Ready(Err(fault))),
-            }
-        }
-    }
 }
 
 /// An invocation whose answer's head is waited for.

@@ -1,4 +1,4 @@
-//! A host, and a request's way through it: [`Host::invoke`] is the page to read.
+//! A host, and a request's way through it: [`Host::invoke`], and `invoking.rs` from there.
 //!
 //! ```text
 //! invoke -> lease a warm instance, or make one -> call the handler -> stream the answer
@@ -15,20 +15,19 @@ use samovar_cluster::Artifacts;
 use samovar_model::{ComponentKind, Digest, Fault, FunctionName, FunctionStats, HostStats, RequestId, RevisionId};
 use tokio_util::task::TaskTracker;
 
-use crate::answer::{Answering, Invoking};
 use crate::code::CodeStore;
 use crate::code::cache::{CodeCache, CodeLimits};
 use crate::config::HostConfig;
 use crate::engine::Engines;
 use crate::idle::IdleOrder;
 use crate::interfaces::outbound::OutboundClient;
+use crate::invoking::Invoking;
 use crate::lane::Lane;
 use crate::logs::LogStore;
 use crate::memory::{HostMemory, Relief};
 use crate::metrics;
 use crate::pressure;
 use crate::record::Record;
-use crate::request::Admitted;
 use crate::revision::{Revision, Surroundings};
 use crate::room::Room;
 use crate::stats::Counters;
@@ -123,8 +122,7 @@ impl Host {
         Ok(host)
     }
 
-    /// Answers a request with an instance of this revision. The invocation begins with the call: with a warm instance, all
-    /// that is left to the future is to drive the guest.
+    /// Answers a request with an instance of this revision.
     ///
     /// # Errors
     /// The [`Fault`] for which there is no answer, which has been counted and, where it is the function's own, logged.
@@ -132,7 +130,7 @@ impl Host {
     /// # Cancel safety
     /// Dropping the future, or the answer's body before its end, means that the caller is gone: the guest is stopped and its
     /// instance retired; a place in the queue is given up.
-    pub fn invoke<B>(&self, revision: Arc<Revision>, request: Request<B>, id: RequestId) -> Invoking
+    pub fn invoke<B>(&self, revision: Arc<Revision>, request: Request<B>, id: RequestId) -> Invoking<B>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
@@ -140,20 +138,7 @@ impl Host {
         if self.0.draining.load(Ordering::Relaxed) {
             return Invoking::failed(record.failed(Fault::Draining));
         }
-        let admitted = match Admitted::check(request, &record.revision().settings().limits) {
-            Ok(admitted) => admitted,
-            Err(fault) => return Invoking::failed(record.failed(fault)),
-        };
-        if let Some(leased) = record.revision().warm() {
-            return Invoking::begun(Answering::begin(admitted, leased, id, record));
-        }
-        let host = self.clone();
-        Invoking::acquiring(async move {
-            match host.acquire(record.revision()).await {
-                Ok(leased) => Answering::begin(admitted, leased, id, record),
-                Err(fault) => Err(record.failed(fault)),
-            }
-        })
+        Invoking::new(record, request, id)
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -184,6 +169,7 @@ impl Host {
     fn surroundings(&self, counters: Arc<Counters>) -> Surroundings<'_> {
         let inner = &self.0;
         Surroundings {
+            host: Arc::downgrade(inner),
             counters,
             logs: &inner.logs,
             client: &inner.client,

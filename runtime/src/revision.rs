@@ -1,6 +1,6 @@
 //! A revision as one host runs it: its code, its warm pool, where it logs and what it may reach.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::HeaderValue;
 use samovar_model::{FunctionName, RevisionId, Settings};
@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::answer::Leased;
 use crate::code::Code;
 use crate::code::cache::{CodeCache, CodeHome, CodeSlot};
+use crate::host::{Host, Inner};
 use crate::instance::{Blueprint, Instance};
 use crate::interfaces::outbound::{Outbound, OutboundClient};
 use crate::lane::Lane;
@@ -37,10 +38,13 @@ pub struct Revision {
     pub(crate) lane: Arc<Lane>,
     outbound: Arc<Outbound>,
     sink: LogSink,
+    /// Only asked for where there is no warm instance: to hold it for each invocation would touch a count that all cores share.
+    host: Weak<Inner>,
 }
 
 /// What a revision shares with the others on its host.
 pub(crate) struct Surroundings<'a> {
+    pub(crate) host: Weak<Inner>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) logs: &'a LogStore,
     pub(crate) client: &'a OutboundClient,
@@ -71,6 +75,7 @@ impl Revision {
             outbound: Arc::new(outbound),
             sink,
             spec,
+            host: around.host,
         }
     }
 
@@ -84,6 +89,11 @@ impl Revision {
                 return Some(Leased { instance, permit, is_cold: false });
             }
         }
+    }
+
+    /// The host, unless it is gone.
+    pub(crate) fn host(&self) -> Option<Host> {
+        self.host.upgrade().map(Host::from_inner)
     }
 
     /// Its settings.

@@ -45,10 +45,10 @@ impl Cli {
         self
     }
 
-    /// Runs it to its end.
-    pub async fn run(mut self) -> Printed {
-        let output = tokio::task::spawn_blocking(move || self.0.output());
-        let output = output.await.expect("no panic in it").expect("the binary can be started");
+    /// Runs it to its end; kills it when that is no longer waited for.
+    pub async fn run(self) -> Printed {
+        let output = tokio::process::Command::from(self.0).kill_on_drop(true).output();
+        let output = output.await.expect("the binary can be started");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         let code = output.status.code().expect("not killed by a signal");
         Printed { code, stdout: text(output.stdout), stderr: text(output.stderr) }

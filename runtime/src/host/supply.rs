@@ -25,7 +25,7 @@ const MAKE_PAUSE: Duration = Duration::from_millis(5);
 
 impl Host {
     /// Gets an instance where none is waiting: makes one, or waits for one.
-    pub(super) async fn acquire(&self, revision: &Arc<Revision>) -> Result<Leased, Fault> {
+    pub(crate) async fn acquire(&self, revision: &Arc<Revision>) -> Result<Leased, Fault> {
         let loaded = self.code(revision).await?;
         revision.code.used();
         let mut permit = loop {

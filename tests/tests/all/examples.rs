@@ -26,6 +26,12 @@ async fn hello() {
     let node = with(&["hello"]).await;
     assert_eq!(node.call("/hello/there").send().await.ok(), "hello from /hello/there\n");
     assert_eq!(node.call("/hello").send().await.instance(), "warm");
+    // What it does not read is no harm to the connection.
+    let mut raw = node.raw().await;
+    for _ in 0..2 {
+        raw.send("POST /hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nwater").await;
+        assert_eq!(raw.answer().await.body, "hello from /hello\n");
+    }
 }
 
 #[tokio::test]

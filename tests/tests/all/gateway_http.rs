@@ -131,6 +131,22 @@ async fn many_requests_share_one_http2_connection() {
 }
 
 #[tokio::test]
+async fn a_burst_over_http2_takes_only_the_instances_that_run() {
+    let node = Node::start().await;
+    node.deploy("hello").await;
+    node.call("/hello").http2().send().await.ok();
+    for _ in 0..5 {
+        let calls: Vec<_> = (0..200).map(|_| tokio::spawn(node.call("/hello").http2().send())).collect();
+        for call in calls {
+            call.await.unwrap().ok();
+        }
+    }
+    // Hello waits for nothing, so that each thread needs one at a time.
+    let (made, threads) = (node.stats("hello").await.cold_starts, std::thread::available_parallelism().unwrap());
+    assert!(made <= threads.get() as u64, "{made} instances for {threads} threads");
+}
+
+#[tokio::test]
 async fn a_caller_that_sends_its_head_too_slowly_is_cut_off_and_others_are_not() {
     let node = Node::builder().arg("--header-timeout", "500ms").start().await;
     node.deploy("hello").await;
