@@ -5,7 +5,8 @@
 /// Each part costs calls between the function and the platform, the headers the most. `#[handler]` adds up what the arguments
 /// read ([`FromRequestParts::READS`](crate::FromRequestParts::READS)), and only that is fetched; the other parts of the request
 /// are those of a new, empty one. For an argument of type [`Request`](crate::Request) it looks at what the function does with
-/// it: one that only ever calls `uri()` and `method()` on it gets no headers and no body.
+/// it: one that only ever calls `uri()` and `method()` on it gets no headers and no body. What the function's text does not show
+/// (macros other than the standard library's, attributes that may add code) is taken to read everything.
 ///
 /// ```
 /// use samovar_sdk::Reads;
@@ -27,9 +28,10 @@ impl Reads {
     pub const NOTHING: Self = Self { method: false, path: false, origin: false, headers: false };
     /// The method.
     pub const METHOD: Self = Self { method: true, ..Self::NOTHING };
-    /// Path and query of the URI, without scheme and authority.
+    /// Path and query of the URI; scheme and authority may be missing.
     pub const PATH: Self = Self { path: true, ..Self::NOTHING };
-    /// The whole URI.
+    /// The whole URI. Scheme and authority are those of the header `forwarded`, where headers are read and that tells; else the
+    /// platform's. With Samovar's gateway they are the same.
     pub const URI: Self = Self { origin: true, ..Self::PATH };
     /// The headers and the body.
     pub const HEADERS: Self = Self { headers: true, ..Self::NOTHING };

@@ -54,7 +54,7 @@ fn all_reads(function: &ItemFn, types: &[&Type]) -> TokenStream {
             <Argument as ::samovar_sdk::FromRequestParts>::READS
         })));
     }
-    let of_request = function.sig.inputs.last().map(|argument| reads::of(argument, &function.block));
+    let of_request = function.sig.inputs.last().map(|argument| reads::of(argument, function));
     let span = last_type.span();
     sum.extend(quote_spanned!(span=> .and({
         type Argument = #last_type;
@@ -152,9 +152,9 @@ fn export(reads: &TokenStream, uses_request: bool, body: TokenStream) -> TokenSt
 
         const _: () = {
             #[allow(dead_code, reason = "a native build only checks it")]
-            struct Exported;
+            struct __SamovarExported;
 
-            impl ::samovar_sdk::__private::Export for Exported {
+            impl ::samovar_sdk::__private::Export for __SamovarExported {
                 const READS: ::samovar_sdk::Reads = #reads;
 
                 fn respond(
@@ -164,7 +164,7 @@ fn export(reads: &TokenStream, uses_request: bool, body: TokenStream) -> TokenSt
                 }
             }
 
-            ::samovar_sdk::__export!(Exported);
+            ::samovar_sdk::__export!(__SamovarExported);
         };
     }
 }

@@ -9,13 +9,17 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::ptr::{NonNull, null_mut};
 
-/// Sizes are rounded up to a multiple of this. A block has room for the pointer to the next one.
+/// From one size to the next.
 const STEP: usize = 16;
+/// What wasi-libc's allocator (dlmalloc) keeps of each step for itself: its blocks have room for 12, 28, 44, ... bytes. With the
+/// same sizes here nothing is lost, and whichever block it gave out for so many bytes, even not by way of this allocator,
+/// has the room of its list's blocks. (The host's strings come by way of `cabi_realloc`, which need not be Rust's.)
+const OVERHEAD: usize = 4;
 /// What the system's allocator aligns every block to without being asked.
 const ALIGN: usize = 8;
+const LISTS: usize = 64;
 /// The largest size that has a list.
-const LARGEST: usize = 1024;
-const LISTS: usize = LARGEST / STEP;
+const LARGEST: usize = size_of(LISTS - 1);
 /// How much a list keeps: with all lists full, 128 KiB.
 const KEPT_BYTES: usize = 2048;
 
@@ -49,13 +53,13 @@ impl<A> Allocator<A> {
 #[inline]
 fn list_of(layout: Layout) -> Option<usize> {
     let has_list = layout.size() <= LARGEST && layout.align() <= ALIGN;
-    has_list.then(|| layout.size().saturating_sub(1) / STEP)
+    has_list.then(|| (layout.size() + OVERHEAD - 1) / STEP)
 }
 
 /// The size of this list's blocks.
 #[inline]
-fn size_of(list: usize) -> usize {
-    (list + 1) * STEP
+const fn size_of(list: usize) -> usize {
+    (list + 1) * STEP - OVERHEAD
 }
 
 /// What they are made with.
@@ -64,7 +68,8 @@ fn layout_of(list: usize) -> Layout {
 }
 
 // SAFETY: a block comes from `system`, with the layout of its list or else with its own, and goes back there with the same
-// one. While it is in a list nobody else has it. No list is borrowed while `system` is called.
+// one; one that came from the system by another way has the room of its list's blocks (OVERHEAD). While it is in a list nobody
+// else has it. No list is borrowed while `system` is called.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -229,10 +234,11 @@ mod tests {
         unsafe {
             let block = allocator.alloc(layout(20, 4));
             allocator.dealloc(block, layout(20, 4));
-            assert_eq!(allocator.alloc(layout(32, 8)), block);
-            assert_ne!(allocator.alloc(layout(32, 8)), block);
+            assert_ne!(allocator.alloc(layout(29, 8)), block);
+            assert_eq!(allocator.alloc(layout(28, 8)), block);
+            assert_ne!(allocator.alloc(layout(28, 8)), block);
         }
-        assert_eq!(allocator.taken(), 2);
+        assert_eq!(allocator.taken(), 3);
     }
 
     #[test]
@@ -245,9 +251,10 @@ mod tests {
             }
             allocator.taken()
         };
-        assert_eq!(of_size(16), 128);
-        assert_eq!(of_size(LARGEST), 128 + 2);
-        assert_eq!(of_size(LARGEST + 1), 128 + 2);
+        let small = KEPT_BYTES / 12;
+        assert_eq!(of_size(12), small);
+        assert_eq!(of_size(LARGEST), small + 2);
+        assert_eq!(of_size(LARGEST + 1), small + 2);
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn forwarded(headers: &HeaderMap) -> Option<Origin> {
     LAST_TOLD.with_borrow_mut(|last| match last {
         Some(told) if *told.text == *text => told.origin.clone(),
         _ => {
-            let origin = told_origin(value);
+            let origin = told_origin(text);
             *last = Some(Told { text: text.into(), origin: origin.clone() });
             origin
         }
@@ -94,9 +94,9 @@ fn without_client(value: &[u8]) -> &[u8] {
     }
 }
 
-fn told_origin(value: &[u8]) -> Option<Origin> {
-    let value = std::str::from_utf8(value).ok()?;
-    let element = value.rsplit_once(',').map_or(value, |(_, last)| last);
+fn told_origin(text: &[u8]) -> Option<Origin> {
+    let text = std::str::from_utf8(text).ok()?;
+    let element = text.rsplit_once(',').map_or(text, |(_, last)| last);
     let (mut scheme, mut authority) = (None, None);
     for (name, value) in element.split(';').filter_map(|pair| pair.trim().split_once('=')) {
         match name {

@@ -47,9 +47,7 @@ pub fn handle<E: Export>(request: wasi::IncomingRequest, out: wasi::ResponseOutp
 
 fn read_request(request: wasi::IncomingRequest, reads: Reads) -> Result<Request> {
     let parts = head::parts(&request, reads)?;
-    if !reads.headers {
-        return Ok(Request::from_parts(parts, Body::empty()));
-    }
+    // Kept by the handler, read or not: without it the platform would give up what of the body is still to come.
     let length = head::content_length(&parts.headers);
     Ok(Request::from_parts(parts, Body::incoming(Incoming::new(Message::Request(request), length))))
 }

@@ -85,12 +85,13 @@ fn write_fields(headers: &HeaderMap) -> wasi::Fields {
 
 fn read_request(request: wasi::Request, reads: Reads) -> Result<Request> {
     let parts = head::parts(&request, reads)?;
-    if !reads.headers {
-        return Ok(Request::from_parts(parts, Body::empty()));
-    }
     let length = head::content_length(&parts.headers);
-    let body = IncomingBody::new(request).map_err(|code| body_error(&code))?;
-    Ok(Request::from_parts(parts, Body::incoming(Incoming { message: Message::Request(body), length })))
+    // Kept by the handler, read or not: without it the platform would give up what of the body is still to come.
+    let message = match reads.headers {
+        true => Message::Request(IncomingBody::new(request).map_err(|code| body_error(&code))?),
+        false => Message::Unread(request),
+    };
+    Ok(Request::from_parts(parts, Body::incoming(Incoming { message, length })))
 }
 
 impl head::RequestHead for wasi::Request {
@@ -120,6 +121,8 @@ pub(crate) struct Incoming {
 
 enum Message {
     Request(IncomingBody<wasi::Request>),
+    /// Of a handler that does not read the body.
+    Unread(#[allow(dead_code, reason = "held until the handler is done")] wasi::Request),
     Response(IncomingBody<wasi::Response>),
 }
 
@@ -131,6 +134,7 @@ impl Incoming {
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = match &mut self.message {
             Message::Request(body) => Pin::new(body).poll_frame(cx),
+            Message::Unread(_) => return Poll::Ready(None),
             Message::Response(body) => Pin::new(body).poll_frame(cx),
         };
         polled.map(|frame| {
