@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build
+.PHONY: demo test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
@@ -11,7 +11,7 @@ demo: wasm-target
 	ONCE=$(ONCE) scripts/demo
 
 # Every test of the workspace, with the guests they run.
-test: wasm-target guests examples languages
+test: wasm-target nats-server guests examples languages
 	scripts/nextest run --workspace
 	$(CARGO) test --workspace --doc
 	cd examples && $(CARGO) test --release --quiet
@@ -27,6 +27,10 @@ guests: wasm-target
 # The examples that are written in Rust.
 examples: wasm-target
 	cd examples && $(CARGO) build --release --target wasm32-wasip2
+
+# The server that the tests of `cluster` start.
+nats-server:
+	scripts/nats-server
 
 # The examples in JavaScript and Python, with their own tools.
 languages:

@@ -54,7 +54,7 @@ pub(crate) fn revision(name: &FunctionName, content: u32) -> NewRevision {
     NewRevision { artifact, size: ByteSize::bytes(4), kind: ComponentKind::Wasi02, settings: settings(name, None) }
 }
 
-fn routed(name: &FunctionName, content: u32, route: &str) -> NewRevision {
+pub(crate) fn routed(name: &FunctionName, content: u32, route: &str) -> NewRevision {
     NewRevision { settings: settings(name, Some(route)), ..revision(name, content) }
 }
 

@@ -5,8 +5,10 @@
 pub mod artifacts;
 #[cfg(test)]
 mod contract;
+mod durable;
 pub mod embedded;
 pub mod garbage;
+pub mod nats;
 pub mod registry;
 mod rules;
 

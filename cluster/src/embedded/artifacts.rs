@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use samovar_model::Digest;
 
 use super::DataDir;
-use super::durable::sync_dir;
+use crate::durable::sync_dir;
 use crate::{ArtifactError, Artifacts, Upload};
 
 /// The artifacts of one process.

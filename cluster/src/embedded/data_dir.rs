@@ -16,7 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::durable::{sync_dir, write_private};
+use crate::durable::{sync_dir, write_private};
 
 /// The format that this binary writes, and the only one it reads.
 pub const FORMAT: u32 = 1;

@@ -5,7 +5,6 @@
 
 mod artifacts;
 mod data_dir;
-mod durable;
 mod registry;
 
 pub use artifacts::EmbeddedArtifacts;

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use samovar_model::{FunctionName, FunctionState, RevisionNumber};
 
 use super::DataDir;
-use super::durable::sync_dir;
+use crate::durable::sync_dir;
 use crate::{Deployment, NewRevision, Registry, RegistryError, Snapshot, rules};
 
 const FUNCTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("functions");

@@ -6,12 +6,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Makes the names in a directory durable: a rename is on disk only after this.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 /// Writes a small file that only its owner can read. After a crash it has its old content or the new one, never a part.
-pub(super) fn write_private(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temp = dir.join(format!("{name}.tmp"));
     // A leftover of a killed process may have other permissions: only a new file is sure to have ours.
     match std::fs::remove_file(&temp) {

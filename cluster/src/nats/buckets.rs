@@ -1,0 +1,163 @@
+//! What is kept in NATS: the buckets, their names, and how they must be set up.
+//!
+//! | bucket | subjects | holds |
+//! | --- | --- | --- |
+//! | `<namespace>_fn` | `$KV.<bucket>.<function>` | functions; the last 16 commits of each |
+//! | `<namespace>_host` | `$KV.<bucket>.<host>` | hosts' leases; forgotten a day after the last renewal |
+//! | `<namespace>_lock` | `$KV.<bucket>.<name>` | locks; gone a minute after the last renewal |
+//! | `<namespace>_artifact` | `$O.<bucket>.>` | components: chunks, and one record for each that is whole |
+
+use std::time::Duration;
+
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::{Context, ErrorCode};
+
+use super::NatsError;
+
+/// How many commits of one function are kept: enough to look up one whose answer was lost after others followed.
+const FUNCTION_HISTORY: i64 = 16;
+/// Long enough that no outage of NATS lets leases vanish: members judge expiry by their own clocks.
+const HOST_AGE: Duration = Duration::from_secs(24 * 3600);
+/// After this a lock that is not renewed is free.
+pub(super) const LOCK_AGE: Duration = Duration::from_secs(60);
+
+/// One bucket's names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bucket {
+    /// The name that NATS tools know it by.
+    pub(super) name: String,
+    /// The stream that it is made of.
+    pub(super) stream: String,
+}
+
+/// The names of all buckets.
+#[derive(Debug, Clone)]
+pub(super) struct Buckets {
+    pub(super) functions: Bucket,
+    pub(super) hosts: Bucket,
+    pub(super) locks: Bucket,
+    pub(super) artifacts: Bucket,
+}
+
+impl Bucket {
+    fn key_value(namespace: &str, word: &str) -> Self {
+        let name = format!("{namespace}_{word}");
+        Self { stream: format!("KV_{name}"), name }
+    }
+
+    /// The subject of a key in a key-value bucket.
+    pub(super) fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.name)
+    }
+
+    /// The key that a subject stands for.
+    pub(super) fn key<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject.strip_prefix("$KV.")?.strip_prefix(&self.name)?.strip_prefix('.')
+    }
+}
+
+impl Buckets {
+    pub(super) fn of(namespace: &str) -> Self {
+        let artifacts = format!("{namespace}_artifact");
+        Self {
+            functions: Bucket::key_value(namespace, "fn"),
+            hosts: Bucket::key_value(namespace, "host"),
+            locks: Bucket::key_value(namespace, "lock"),
+            artifacts: Bucket { stream: format!("OBJ_{artifacts}"), name: artifacts },
+        }
+    }
+
+    /// Makes the buckets that are not there, and checks those that are.
+    pub(super) async fn ensure(&self, jetstream: &Context, replicas: usize) -> Result<(), NatsError> {
+        let key_value = |bucket: &Bucket, history, max_age| Config {
+            name: bucket.stream.clone(),
+            subjects: vec![bucket.subject(">")],
+            max_messages_per_subject: history,
+            max_age,
+            deny_delete: true,
+            ..common(replicas)
+        };
+        let artifacts = &self.artifacts;
+        let wanted = [
+            key_value(&self.functions, FUNCTION_HISTORY, Duration::ZERO),
+            key_value(&self.hosts, 1, HOST_AGE),
+            key_value(&self.locks, 1, LOCK_AGE),
+            Config {
+                name: artifacts.stream.clone(),
+                subjects: vec![format!("$O.{}.C.>", artifacts.name), format!("$O.{}.M.>", artifacts.name)],
+                ..common(replicas)
+            },
+        ];
+        for config in wanted {
+            ensure(jetstream, config).await?;
+        }
+        Ok(())
+    }
+}
+
+fn common(replicas: usize) -> Config {
+    Config {
+        storage: StorageType::File,
+        num_replicas: replicas,
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        allow_direct: true,
+        max_bytes: -1,
+        max_messages: -1,
+        max_consumers: -1,
+        ..Config::default()
+    }
+}
+
+/// Makes one stream, or checks the one that is there; two processes may do so at once.
+async fn ensure(jetstream: &Context, wanted: Config) -> Result<(), NatsError> {
+    let stream = wanted.name.clone();
+    match jetstream.get_stream(&stream).await {
+        Ok(found) => return check(&wanted, &found.cached_info().config),
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
+            _ => return Err(NatsError::Store(format!("stream {stream}: {error}"))),
+        },
+    }
+    match jetstream.create_stream(wanted.clone()).await {
+        Ok(_) => Ok(()),
+        Err(error) => match error.kind() {
+            CreateStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NAME_EXIST => {
+                let found = jetstream.get_stream(&stream).await;
+                let found = found.map_err(|error| NatsError::Store(format!("stream {stream}: {error}")))?;
+                check(&wanted, &found.cached_info().config)
+            }
+            _ => Err(NatsError::Store(format!("stream {stream} cannot be made: {error}"))),
+        },
+    }
+}
+
+/// What the protocols rely on must be so; anything else is the operator's business.
+fn check(wanted: &Config, found: &Config) -> Result<(), NatsError> {
+    let facts = |config: &Config| {
+        [
+            ("subjects", config.subjects.join(", ")),
+            // The server writes "no limit" as -1.
+            ("messages per subject", config.max_messages_per_subject.max(0).to_string()),
+            ("maximum age", format!("{:?}", config.max_age)),
+            ("storage", format!("{:?}", config.storage)),
+            ("rollup", config.allow_rollup.to_string()),
+        ]
+    };
+    for ((what, wanted_value), (_, found_value)) in facts(wanted).into_iter().zip(facts(found)) {
+        if wanted_value != found_value {
+            let reason = format!("{what}: `{found_value}` where `{wanted_value}` is needed");
+            return Err(NatsError::Bucket { stream: wanted.name.clone(), reason });
+        }
+    }
+    if found.num_replicas < wanted.num_replicas {
+        tracing::warn!(
+            stream = wanted.name,
+            found = found.num_replicas,
+            wanted = wanted.num_replicas,
+            "a stream has fewer replicas than configured; change it with `nats stream edit --replicas`"
+        );
+    }
+    Ok(())
+}

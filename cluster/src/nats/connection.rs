@@ -1,0 +1,223 @@
+//! The connection to NATS: made once, kept up by the client, checked before it is relied on.
+//!
+//! States: away (never connected, or lost) and connected; the client goes from one to the other by itself, for ever. Before
+//! the first use the server's version, JetStream and the buckets are checked, once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::context::AccountErrorKind;
+use async_nats::jetstream::{self, Context};
+use async_nats::{Client, ConnectOptions, Event};
+use tokio::sync::{OnceCell, watch};
+
+use super::NatsConfig;
+use super::buckets::Buckets;
+
+/// The oldest server that is accepted.
+const OLDEST: (i64, i64, i64) = (2, 12, 0);
+
+/// A connection that is silent for this long is asked for a sign of life; after three it counts as lost.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest pause between two attempts to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why NATS cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NatsError {
+    /// The configuration makes no sense.
+    #[error("NATS: {0}")]
+    Config(String),
+    /// The server lacks what is relied on.
+    #[error("NATS server version {0} is too old: Samovar needs 2.12.0 or later; upgrade the server")]
+    TooOld(String),
+    /// The server has no streams.
+    #[error(
+        "the NATS server has no JetStream for this account ({0}); start it with `jetstream {{}}` in its configuration"
+    )]
+    NoJetStream(String),
+    /// A stream of this name is set up in another way.
+    #[error(
+        "stream {stream} is not set up as Samovar needs it ({reason}); use another namespace, or change the stream"
+    )]
+    Bucket {
+        /// The stream.
+        stream: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No server answers: it may be back later.
+    #[error("NATS is away: {0}")]
+    Away(String),
+    /// A server answers, but not with what was asked for: trying again may help.
+    #[error("NATS: {0}")]
+    Store(String),
+}
+
+impl NatsError {
+    /// Whether waiting may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Store(_))
+    }
+}
+
+/// Whether there is a connection now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Link {
+    /// There is none, for this reason.
+    Away(String),
+    /// There is one: the how-manieth.
+    Connected(u64),
+}
+
+/// A connection to NATS. Clones share it; it is closed when the last one is dropped.
+#[derive(Clone)]
+pub struct Nats {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: NatsConfig,
+    client: Client,
+    jetstream: Context,
+    buckets: Buckets,
+    link: watch::Receiver<Link>,
+    /// Set once the server and the buckets have been found good.
+    checked: OnceCell<()>,
+}
+
+impl Nats {
+    /// Connects, checks the server, and makes the buckets that are not there. When no server answers within
+    /// [`NatsConfig::patience`], goes on without: the client keeps trying, and the checks are made when it succeeds.
+    ///
+    /// # Errors
+    /// When the configuration or the server cannot be used: too old, no JetStream, buckets set up differently.
+    pub async fn connect(config: NatsConfig) -> Result<Self, NatsError> {
+        config.check()?;
+        let (tell, link) = watch::channel(Link::Away("not connected yet".to_owned()));
+        let client = options(&config, tell).await?.connect(&config.servers).await;
+        let client = client.map_err(|error| NatsError::Config(format!("{}: {error}", config.servers.join(", "))))?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(config.answer_timeout);
+        let buckets = Buckets::of(&config.namespace);
+        let patience = config.patience;
+        let nats =
+            Self { inner: Arc::new(Inner { config, client, jetstream, buckets, link, checked: OnceCell::new() }) };
+        match tokio::time::timeout(patience, nats.first_check()).await {
+            Ok(checked) => checked?,
+            Err(_) => tracing::warn!(state = ?*nats.link().borrow(), "NATS is not usable yet: going on without it"),
+        }
+        Ok(nats)
+    }
+
+    /// Tries until the check passes, or cannot.
+    async fn first_check(&self) -> Result<(), NatsError> {
+        loop {
+            match self.ready().await {
+                Err(error) if error.is_passing() => tokio::time::sleep(Duration::from_millis(50)).await,
+                done => return done,
+            }
+        }
+    }
+
+    /// Whether there is a connection to a server now.
+    pub fn is_connected(&self) -> bool {
+        matches!(*self.inner.link.borrow(), Link::Connected(_))
+    }
+
+    /// Passes when a server is connected that can be used, whose buckets are there.
+    ///
+    /// # Errors
+    /// When it cannot be used, or not now.
+    pub async fn ready(&self) -> Result<(), NatsError> {
+        if let Link::Away(reason) = &*self.inner.link.borrow() {
+            return Err(NatsError::Away(reason.clone()));
+        }
+        self.inner.checked.get_or_try_init(|| self.check()).await.copied()
+    }
+
+    async fn check(&self) -> Result<(), NatsError> {
+        let Inner { client, jetstream, buckets, config, .. } = &*self.inner;
+        let version = client.server_info().version;
+        if !client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
+            return Err(NatsError::TooOld(version));
+        }
+        jetstream.query_account().await.map_err(|error| match error.kind() {
+            AccountErrorKind::JetStreamUnavailable | AccountErrorKind::JetStream(_) => {
+                NatsError::NoJetStream(error.to_string())
+            }
+            AccountErrorKind::TimedOut | AccountErrorKind::Other => NatsError::Store(error.to_string()),
+        })?;
+        buckets.ensure(jetstream, config.replicas).await?;
+        tracing::info!(version, namespace = config.namespace, "NATS is there");
+        Ok(())
+    }
+
+    pub(super) fn config(&self) -> &NatsConfig {
+        &self.inner.config
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    pub(super) fn jetstream(&self) -> &Context {
+        &self.inner.jetstream
+    }
+
+    pub(super) fn buckets(&self) -> &Buckets {
+        &self.inner.buckets
+    }
+
+    /// The state of the connection, and its successors.
+    pub(super) fn link(&self) -> watch::Receiver<Link> {
+        self.inner.link.clone()
+    }
+}
+
+async fn options(config: &NatsConfig, tell: watch::Sender<Link>) -> Result<ConnectOptions, NatsError> {
+    let mut options = match &config.credentials {
+        None => ConnectOptions::new(),
+        Some(file) => ConnectOptions::with_credentials_file(file)
+            .await
+            .map_err(|error| NatsError::Config(format!("credentials file {}: {error}", file.display())))?,
+    };
+    if let Some(file) = &config.root_ca {
+        options = options.add_root_certificates(file.clone()).require_tls(true);
+    }
+    if let Some(files) = &config.client_certificate {
+        options = options.add_client_certificate(files.certificate.clone(), files.key.clone()).require_tls(true);
+    }
+    let tell = Arc::new(tell);
+    Ok(options
+        .name("samovar")
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .connection_timeout(config.answer_timeout)
+        .ping_interval(PING_INTERVAL)
+        .reconnect_delay_callback(|attempt| {
+            LONGEST_PAUSE
+                .min(Duration::from_millis(20) * 2_u32.saturating_pow(u32::try_from(attempt).unwrap_or(8).min(8)))
+        })
+        .event_callback(move |event| {
+            let tell = tell.clone();
+            async move { note(&tell, &event) }
+        }))
+}
+
+/// Takes over what the client tells about its connection.
+fn note(link: &watch::Sender<Link>, event: &Event) {
+    static CONNECTIONS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    link.send_modify(|link| match event {
+        Event::Connected => {
+            *link = Link::Connected(CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        }
+        Event::Disconnected | Event::Closed => *link = Link::Away("the connection was lost".to_owned()),
+        Event::ClientError(_) | Event::ServerError(_) => {
+            if let Link::Away(reason) = link {
+                *reason = event.to_string();
+            }
+        }
+        Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => {}
+    });
+}

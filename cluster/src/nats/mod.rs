@@ -1,0 +1,21 @@
+//! What Samovar's processes share, in NATS JetStream 2.12 or later: many processes on many machines, none of them needed
+//! by the others. Nothing outside this folder names NATS.
+//!
+//! Requests never wait for NATS: the registry and the membership are tables in memory, which a task keeps up to date and
+//! which stay as they are while NATS is away.
+
+mod buckets;
+mod config;
+mod connection;
+mod entry;
+mod registry;
+mod snapshot_file;
+mod table;
+mod watcher;
+
+pub use config::{ClientCertificate, NatsConfig};
+pub use connection::{Nats, NatsError};
+pub use registry::NatsRegistry;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The registry's table in memory: what this process knows, and up to which commit.
+//!
+//! States: from disk (functions of an earlier run, for serving only) and live (taken from NATS, so that commits can be
+//! decided on it). Fed by the watcher and by this process's own commits; only ever moves forward within one stream.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use samovar_model::{FunctionName, FunctionState};
+
+use super::entry::Entry;
+use crate::{RegistryError, Snapshot};
+
+/// Everything that was read from NATS, with what commits need beside the snapshot.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Contents {
+    /// The stream's sequence up to which this is complete.
+    pub(super) version: u64,
+    functions: BTreeMap<FunctionName, Arc<FunctionState>>,
+    /// The last revision number used, also of functions that are deleted.
+    numbers: BTreeMap<FunctionName, u64>,
+    /// Keys whose value this samovar cannot read, with the reason.
+    unreadable: BTreeMap<String, String>,
+}
+
+impl Contents {
+    /// Takes one message of the stream. Of an entry that cannot be read the function stays as it was.
+    pub(super) fn take(&mut self, key: &str, value: &[u8], version: u64) {
+        self.version = version;
+        let name = key.parse::<FunctionName>().map_err(|error| error.to_string());
+        match name.and_then(|name| Entry::read(&name, value).map(|entry| (name, entry))) {
+            Ok((name, entry)) => {
+                self.unreadable.remove(key);
+                self.put(name, entry);
+            }
+            Err(reason) => {
+                tracing::error!(key, reason, "an entry of the registry cannot be read");
+                self.unreadable.insert(key.to_owned(), reason);
+            }
+        }
+    }
+
+    fn put(&mut self, name: FunctionName, entry: Entry) {
+        self.numbers.insert(name.clone(), entry.last);
+        match entry.function {
+            None => self.functions.remove(&name),
+            // What has not changed stays the same value, so that readers can compare addresses.
+            Some(function) if self.functions.get(&name).is_some_and(|known| **known == function) => None,
+            Some(function) => self.functions.insert(name, Arc::new(function)),
+        };
+    }
+
+    /// Keeps the values of another table where they are equal.
+    fn share(&mut self, known: &Snapshot) {
+        for (name, function) in &mut self.functions {
+            if let Some(same) = known.functions.get(name).filter(|known| *known == function) {
+                *function = same.clone();
+            }
+        }
+    }
+}
+
+/// The table that the watcher feeds and everyone reads.
+pub(super) struct Table {
+    /// Absent while the snapshot is from disk.
+    live: Mutex<Option<Contents>>,
+    newest: watch::Sender<Arc<Snapshot>>,
+}
+
+/// What a commit is decided on.
+pub(super) struct View {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The last revision number used under the name in question.
+    pub(super) last: u64,
+}
+
+impl Table {
+    /// A table that shows what an earlier run knew, or nothing.
+    pub(super) fn new(known: Snapshot) -> Self {
+        Self { live: Mutex::default(), newest: watch::Sender::new(Arc::new(known)) }
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.newest.subscribe()
+    }
+
+    /// The sequence that is shown, once the table is live.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.live().as_ref().map(|contents| contents.version)
+    }
+
+    fn live(&self) -> MutexGuard<'_, Option<Contents>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to decide a commit of this function on; absent while the table is not live.
+    ///
+    /// # Errors
+    /// When some entry cannot be read: it could clash.
+    pub(super) fn view(&self, name: &FunctionName) -> Result<Option<View>, RegistryError> {
+        let live = self.live();
+        let Some(contents) = &*live else { return Ok(None) };
+        if let Some((key, reason)) = contents.unreadable.iter().next() {
+            let text = format!("entry `{key}` cannot be read ({reason}); use the samovar that wrote it");
+            return Err(RegistryError::Unavailable(text));
+        }
+        let last = contents.numbers.get(name).copied().unwrap_or(0);
+        Ok(Some(View { snapshot: self.newest.borrow().clone(), last }))
+    }
+
+    /// Takes a complete table. An older one is ignored (it comes from a server that lags), unless the stream itself has
+    /// gone back, as after a restore.
+    pub(super) fn replace(&self, mut contents: Contents, stream_went_back: bool) {
+        let mut live = self.live();
+        let known = live.as_ref().map_or(0, |contents| contents.version);
+        if contents.version < known && !stream_went_back {
+            return;
+        }
+        contents.share(&self.newest.borrow());
+        self.publish(&contents);
+        *live = Some(contents);
+    }
+
+    /// Takes the next message; one that is known already changes nothing.
+    pub(super) fn advance(&self, key: &str, value: &[u8], version: u64) {
+        let mut live = self.live();
+        let Some(contents) = live.as_mut().filter(|contents| contents.version < version) else { return };
+        contents.take(key, value, version);
+        self.publish(contents);
+    }
+
+    /// Takes a commit of this process, if it is the next one; otherwise the watcher will bring it.
+    pub(super) fn committed(&self, name: &FunctionName, entry: Entry, version: u64) {
+        let mut live = self.live();
+        let Some(contents) = live.as_mut().filter(|contents| contents.version + 1 == version) else { return };
+        contents.version = version;
+        contents.put(name.clone(), entry);
+        self.publish(contents);
+    }
+
+    /// Shows what is new; nobody is woken when nothing is.
+    fn publish(&self, contents: &Contents) {
+        let changed = |shown: &Snapshot| {
+            let same = |(a, b): (&Arc<FunctionState>, &Arc<FunctionState>)| Arc::ptr_eq(a, b);
+            let (shown_functions, functions) = (&shown.functions, &contents.functions);
+            shown.version != contents.version
+                || shown_functions.len() != functions.len()
+                || !shown_functions.keys().eq(functions.keys())
+                || !shown_functions.values().zip(functions.values()).all(same)
+        };
+        self.newest.send_if_modified(|shown| {
+            let changed = changed(shown);
+            if changed {
+                *shown = Arc::new(Snapshot { version: contents.version, functions: contents.functions.clone() });
+            }
+            changed
+        });
+    }
+}

@@ -1,0 +1,77 @@
+//! The contracts against a real server, and what is this backend's own.
+
+mod connection;
+mod proxy;
+mod registry;
+mod server;
+mod three;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use self::server::Server;
+use super::{Nats, NatsConfig, NatsRegistry};
+use crate::contract::{self, Backend, contract_tests};
+use crate::embedded::{DataDir, EmbeddedArtifacts};
+use crate::{Artifacts, Registry, RegistryError};
+
+fn config(server: &Server) -> NatsConfig {
+    NatsConfig { garbage_age: Duration::ZERO, patience: Duration::from_secs(20), ..NatsConfig::new([server.url()]) }
+}
+
+/// One server, and one process after the other with the same data directory.
+struct One {
+    server: Server,
+    dir: tempfile::TempDir,
+}
+
+impl Backend for One {
+    fn new() -> Self {
+        Self { server: Server::start(), dir: tempfile::tempdir().unwrap() }
+    }
+
+    async fn open(&self) -> (Arc<dyn Registry>, Arc<dyn Artifacts>) {
+        let nats = Nats::connect(config(&self.server)).await.unwrap();
+        let dir = DataDir::open(self.dir.path()).unwrap();
+        (Arc::new(NatsRegistry::open(&nats, &dir).await.unwrap()), Arc::new(EmbeddedArtifacts::open(&dir).unwrap()))
+    }
+}
+
+/// A process with a data directory and a connection of its own.
+struct Process {
+    registry: Arc<NatsRegistry>,
+    dir: tempfile::TempDir,
+}
+
+impl Process {
+    async fn start(config: NatsConfig) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), config).await.unwrap()
+    }
+
+    async fn start_in(dir: tempfile::TempDir, config: NatsConfig) -> Result<Self, RegistryError> {
+        let nats = Nats::connect(config).await.unwrap();
+        let registry = NatsRegistry::open(&nats, &DataDir::open(dir.path()).unwrap()).await?;
+        Ok(Self { registry: Arc::new(registry), dir })
+    }
+
+    fn stop(self) -> tempfile::TempDir {
+        self.dir
+    }
+}
+
+mod one {
+    use super::*;
+
+    contract_tests!(One);
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn the_registry_follows_its_model(steps in contract::steps()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(contract::the_registry_follows_its_model(&One::new(), steps));
+        }
+    }
+}
