@@ -17,6 +17,9 @@ pub enum ArtifactError {
     /// The file's bytes are not those that its name promises.
     #[error("artifact {0} is damaged: its bytes have another digest; deploy the function again")]
     Damaged(Digest),
+    /// The store that hosts share cannot be reached, and this host has no copy: try again later.
+    #[error("the artifact store is not available: {0}")]
+    Unavailable(String),
     /// The disk said no.
     #[error("the artifact store at {path}: {error}")]
     Io {
@@ -36,8 +39,8 @@ pub trait Artifacts: Send + Sync + 'static {
     /// A local file with the artifact's bytes, whose digest has been verified since this process started.
     async fn file(&self, digest: &Digest) -> Result<PathBuf, ArtifactError>;
 
-    /// Removes every artifact that is not in `keep` and was not uploaded since this process started.
-    /// Answers how many were removed.
+    /// Removes every artifact that is not in `keep` and was not uploaded since this process started; from a store that
+    /// many processes share, only those that have been there for some time. Answers how many were removed.
     async fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError>;
 }
 

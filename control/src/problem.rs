@@ -173,7 +173,7 @@ impl From<ArtifactError> for Problem {
         match error {
             ArtifactError::Missing(_) => Self::new(Kind::NoArtifact, format!("{error}: upload it first")),
             ArtifactError::Damaged(_) => Self::new(Kind::Damaged, error.to_string()),
-            ArtifactError::Io { .. } => Self::new(Kind::Unavailable, error.to_string()),
+            ArtifactError::Unavailable(_) | ArtifactError::Io { .. } => Self::new(Kind::Unavailable, error.to_string()),
         }
     }
 }

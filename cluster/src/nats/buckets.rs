@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `<namespace>_fn` | `$KV.<bucket>.<function>` | functions; the last 16 commits of each |
 //! | `<namespace>_host` | `$KV.<bucket>.<host>` | hosts' leases; forgotten a day after the last renewal |
-//! | `<namespace>_lock` | `$KV.<bucket>.<name>` | locks; gone a minute after the last renewal |
+//! | `<namespace>_lock` | `$KV.<bucket>.<name>` | locks; gone some time after the last renewal |
 //! | `<namespace>_artifact` | `$O.<bucket>.>` | components: chunks, and one record for each that is whole |
 
 use std::time::Duration;
@@ -12,15 +12,15 @@ use std::time::Duration;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 
-use super::NatsError;
+use super::{NatsConfig, NatsError};
 
 /// How many commits of one function are kept: enough to look up one whose answer was lost after others followed.
 const FUNCTION_HISTORY: i64 = 16;
 /// Long enough that no outage of NATS lets leases vanish: members judge expiry by their own clocks.
 const HOST_AGE: Duration = Duration::from_secs(24 * 3600);
-/// After this a lock that is not renewed is free.
-pub(super) const LOCK_AGE: Duration = Duration::from_secs(60);
 
 /// One bucket's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,27 @@ impl Bucket {
         format!("$KV.{}.{key}", self.name)
     }
 
+    /// The record of a whole object in an object store.
+    pub(super) fn record(&self, object: &str) -> String {
+        format!("$O.{}.M.{}", self.name, URL_SAFE.encode(object))
+    }
+
+    /// The records of all objects.
+    pub(super) fn records(&self) -> String {
+        format!("$O.{}.M.>", self.name)
+    }
+
+    /// The object whose record has this subject.
+    pub(super) fn object(&self, subject: &str) -> Option<String> {
+        let encoded = subject.strip_prefix("$O.")?.strip_prefix(&self.name)?.strip_prefix(".M.")?;
+        String::from_utf8(URL_SAFE.decode(encoded).ok()?).ok()
+    }
+
+    /// The chunks of an object store, each subject for one upload.
+    pub(super) fn chunks(&self, upload: &str) -> String {
+        format!("$O.{}.C.{upload}", self.name)
+    }
+
     /// The key that a subject stands for.
     pub(super) fn key<'a>(&self, subject: &'a str) -> Option<&'a str> {
         subject.strip_prefix("$KV.")?.strip_prefix(&self.name)?.strip_prefix('.')
@@ -69,24 +90,24 @@ impl Buckets {
     }
 
     /// Makes the buckets that are not there, and checks those that are.
-    pub(super) async fn ensure(&self, jetstream: &Context, replicas: usize) -> Result<(), NatsError> {
+    pub(super) async fn ensure(&self, jetstream: &Context, options: &NatsConfig) -> Result<(), NatsError> {
         let key_value = |bucket: &Bucket, history, max_age| Config {
             name: bucket.stream.clone(),
             subjects: vec![bucket.subject(">")],
             max_messages_per_subject: history,
             max_age,
             deny_delete: true,
-            ..common(replicas)
+            ..common(options.replicas)
         };
         let artifacts = &self.artifacts;
         let wanted = [
             key_value(&self.functions, FUNCTION_HISTORY, Duration::ZERO),
             key_value(&self.hosts, 1, HOST_AGE),
-            key_value(&self.locks, 1, LOCK_AGE),
+            key_value(&self.locks, 1, options.lock_expiry),
             Config {
                 name: artifacts.stream.clone(),
-                subjects: vec![format!("$O.{}.C.>", artifacts.name), format!("$O.{}.M.>", artifacts.name)],
-                ..common(replicas)
+                subjects: vec![artifacts.chunks(">"), artifacts.records()],
+                ..common(options.replicas)
             },
         ];
         for config in wanted {

@@ -40,6 +40,8 @@ pub struct NatsConfig {
     /// How old an artifact that nothing refers to must be before it is removed: more than any deploy takes from upload to
     /// commit. Default 1 h.
     pub garbage_age: Duration,
+    /// How long a lock outlives a holder that is gone. Default 60 s; the same in every process of a namespace.
+    pub lock_expiry: Duration,
 }
 
 impl NatsConfig {
@@ -56,6 +58,7 @@ impl NatsConfig {
             answer_timeout: Duration::from_secs(2),
             commit_timeout: Duration::from_secs(10),
             garbage_age: Duration::from_secs(3600),
+            lock_expiry: Duration::from_secs(60),
         }
     }
 

@@ -148,7 +148,7 @@ impl Nats {
             }
             AccountErrorKind::TimedOut | AccountErrorKind::Other => NatsError::Store(error.to_string()),
         })?;
-        buckets.ensure(jetstream, config.replicas).await?;
+        buckets.ensure(jetstream, config).await?;
         tracing::info!(version, namespace = config.namespace, "NATS is there");
         Ok(())
     }

@@ -4,15 +4,19 @@
 //! Requests never wait for NATS: the registry and the membership are tables in memory, which a task keeps up to date and
 //! which stay as they are while NATS is away.
 
+mod artifacts;
 mod buckets;
 mod config;
 mod connection;
 mod entry;
+mod garbage;
+mod lock;
 mod registry;
 mod snapshot_file;
 mod table;
 mod watcher;
 
+pub use artifacts::NatsArtifacts;
 pub use config::{ClientCertificate, NatsConfig};
 pub use connection::{Nats, NatsError};
 pub use registry::NatsRegistry;

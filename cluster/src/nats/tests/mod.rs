@@ -1,5 +1,6 @@
 //! The contracts against a real server, and what is this backend's own.
 
+mod artifacts;
 mod connection;
 mod proxy;
 mod registry;
@@ -12,9 +13,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use self::server::Server;
-use super::{Nats, NatsConfig, NatsRegistry};
+use super::{Nats, NatsArtifacts, NatsConfig, NatsRegistry};
 use crate::contract::{self, Backend, contract_tests};
-use crate::embedded::{DataDir, EmbeddedArtifacts};
+use crate::embedded::DataDir;
 use crate::{Artifacts, Registry, RegistryError};
 
 fn config(server: &Server) -> NatsConfig {
@@ -35,7 +36,7 @@ impl Backend for One {
     async fn open(&self) -> (Arc<dyn Registry>, Arc<dyn Artifacts>) {
         let nats = Nats::connect(config(&self.server)).await.unwrap();
         let dir = DataDir::open(self.dir.path()).unwrap();
-        (Arc::new(NatsRegistry::open(&nats, &dir).await.unwrap()), Arc::new(EmbeddedArtifacts::open(&dir).unwrap()))
+        (Arc::new(NatsRegistry::open(&nats, &dir).await.unwrap()), Arc::new(NatsArtifacts::open(&nats, &dir).unwrap()))
     }
 }
 

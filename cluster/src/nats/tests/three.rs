@@ -9,8 +9,8 @@ use super::registry::{assert_all_there, deploy_all_along, race};
 use super::server::Server;
 use super::{Process, config};
 use crate::contract::{Backend, contract_tests};
-use crate::embedded::{DataDir, EmbeddedArtifacts};
-use crate::nats::{Nats, NatsConfig, NatsRegistry};
+use crate::embedded::DataDir;
+use crate::nats::{Nats, NatsArtifacts, NatsConfig, NatsRegistry};
 use crate::{Artifacts, Registry};
 
 struct Three {
@@ -34,13 +34,13 @@ impl Backend for Three {
     async fn open(&self) -> (Arc<dyn Registry>, Arc<dyn Artifacts>) {
         let nats = Nats::connect(self.config(0)).await.unwrap();
         let dir = DataDir::open(self.dir.path()).unwrap();
-        (Arc::new(NatsRegistry::open(&nats, &dir).await.unwrap()), Arc::new(EmbeddedArtifacts::open(&dir).unwrap()))
+        (Arc::new(NatsRegistry::open(&nats, &dir).await.unwrap()), Arc::new(NatsArtifacts::open(&nats, &dir).unwrap()))
     }
 }
 
 contract_tests!(Three: concurrent_deploys_of_one_name_serialise, every_commit_is_published_with_its_version,
     numbers_are_never_reused_after_a_delete, everything_survives_reopening,
-    a_clash_names_both_functions_and_the_route);
+    a_clash_names_both_functions_and_the_route, collecting_spares_what_is_referred_to_or_new);
 
 #[tokio::test]
 async fn of_two_processes_at_two_servers_exactly_one_gets_a_route() {
