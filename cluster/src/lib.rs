@@ -1,5 +1,5 @@
-//! What Samovar's processes share, each behind a small trait: the [`Registry`] of functions and the store of
-//! [`Artifacts`]. `embedded` keeps them in one process, in redb and files.
+//! What Samovar's processes share, each behind a small trait: the [`Registry`] of functions, the store of [`Artifacts`]
+//! and the [`Membership`] of hosts. `embedded` keeps them in one process, in redb and files; `nats` in JetStream, for many.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an error should stop there"))]
 
 pub mod artifacts;
@@ -8,9 +8,11 @@ mod contract;
 mod durable;
 pub mod embedded;
 pub mod garbage;
+pub mod membership;
 pub mod nats;
 pub mod registry;
 mod rules;
 
 pub use artifacts::{ArtifactError, Artifacts, Upload};
+pub use membership::{Lease, Membership, MembershipError};
 pub use registry::{Deployment, NewRevision, Registry, RegistryError, Snapshot};

@@ -8,6 +8,7 @@ mod digest;
 mod fault;
 mod function;
 pub mod headers;
+mod host;
 pub mod manifest;
 mod name;
 mod outbound;
@@ -20,6 +21,10 @@ mod units;
 pub use digest::{Digest, DigestError};
 pub use fault::{Fault, Origin};
 pub use function::{Isolation, Limits, Scale, Settings};
+pub use host::{
+    BootEpoch, HostCapacity, HostId, HostIdError, HostIntent, HostLoad, HostRecord, HostReport, HostState, Hosts,
+    Member,
+};
 pub use name::{FunctionName, NameError};
 pub use outbound::{OutboundError, OutboundPattern};
 pub use request_id::RequestId;

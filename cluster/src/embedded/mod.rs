@@ -5,10 +5,12 @@
 
 mod artifacts;
 mod data_dir;
+mod membership;
 mod registry;
 
 pub use artifacts::EmbeddedArtifacts;
 pub use data_dir::{DataDir, DataDirError, FORMAT};
+pub use membership::EmbeddedMembership;
 pub use registry::EmbeddedRegistry;
 
 #[cfg(test)]

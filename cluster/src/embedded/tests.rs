@@ -6,9 +6,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use samovar_model::Digest;
 
-use super::{DataDir, DataDirError, EmbeddedArtifacts, EmbeddedRegistry};
+use super::{DataDir, DataDirError, EmbeddedArtifacts, EmbeddedMembership, EmbeddedRegistry};
+use crate::contract::membership::{Members, membership_tests};
 use crate::contract::{self, Backend, contract_tests, name, revision, store};
-use crate::{ArtifactError, Artifacts, Registry, RegistryError};
+use crate::{ArtifactError, Artifacts, Membership, Registry, RegistryError};
 
 struct Embedded(tempfile::TempDir);
 
@@ -148,3 +149,17 @@ async fn a_commit_whose_caller_went_away_is_still_whole() {
     let shown = watch.wait_for(|snapshot| snapshot.version == 1).await.unwrap().clone();
     assert_eq!(shown.functions[&a].current.0, 1);
 }
+
+struct OneProcess(Arc<EmbeddedMembership>);
+
+impl Members for OneProcess {
+    async fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    async fn open(&self) -> Arc<dyn Membership> {
+        self.0.clone()
+    }
+}
+
+membership_tests!(OneProcess);

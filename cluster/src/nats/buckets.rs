@@ -3,7 +3,7 @@
 //! | bucket | subjects | holds |
 //! | --- | --- | --- |
 //! | `<namespace>_fn` | `$KV.<bucket>.<function>` | functions; the last 16 commits of each |
-//! | `<namespace>_host` | `$KV.<bucket>.<host>` | hosts' leases; forgotten a day after the last renewal |
+//! | `<namespace>_host` | `$KV.<bucket>.<host>` | hosts' leases, and what hosts are asked for; forgotten a week after the last write |
 //! | `<namespace>_lock` | `$KV.<bucket>.<name>` | locks; gone some time after the last renewal |
 //! | `<namespace>_artifact` | `$O.<bucket>.>` | components: chunks, and one record for each that is whole |
 
@@ -20,7 +20,7 @@ use super::{NatsConfig, NatsError};
 /// How many commits of one function are kept: enough to look up one whose answer was lost after others followed.
 const FUNCTION_HISTORY: i64 = 16;
 /// Long enough that no outage of NATS lets leases vanish: members judge expiry by their own clocks.
-const HOST_AGE: Duration = Duration::from_secs(24 * 3600);
+const HOST_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// One bucket's names.
 #[derive(Debug, Clone, PartialEq, Eq)]

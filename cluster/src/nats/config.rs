@@ -42,6 +42,10 @@ pub struct NatsConfig {
     pub garbage_age: Duration,
     /// How long a lock outlives a holder that is gone. Default 60 s; the same in every process of a namespace.
     pub lock_expiry: Duration,
+    /// How often a host renews its lease. Default 3 s.
+    pub host_renewal: Duration,
+    /// After how much silence a host is gone; suspect after half of it. Default 15 s.
+    pub host_expiry: Duration,
 }
 
 impl NatsConfig {
@@ -59,6 +63,8 @@ impl NatsConfig {
             commit_timeout: Duration::from_secs(10),
             garbage_age: Duration::from_secs(3600),
             lock_expiry: Duration::from_secs(60),
+            host_renewal: Duration::from_secs(3),
+            host_expiry: Duration::from_secs(15),
         }
     }
 
@@ -73,6 +79,10 @@ impl NatsConfig {
         }
         if ![1, 3, 5].contains(&self.replicas) {
             return refuse(format!("{} replicas: use 1, 3 or 5", self.replicas));
+        }
+        if self.host_expiry < self.host_renewal * 3 {
+            let (expiry, renewal) = (self.host_expiry, self.host_renewal);
+            return refuse(format!("hosts expire after {expiry:?}: use at least 3 times {renewal:?}, their renewal"));
         }
         Ok(())
     }

@@ -10,7 +10,10 @@ mod config;
 mod connection;
 mod entry;
 mod garbage;
+mod host_table;
+mod lease;
 mod lock;
+mod membership;
 mod registry;
 mod snapshot_file;
 mod table;
@@ -19,6 +22,7 @@ mod watcher;
 pub use artifacts::NatsArtifacts;
 pub use config::{ClientCertificate, NatsConfig};
 pub use connection::{Nats, NatsError};
+pub use membership::NatsMembership;
 pub use registry::NatsRegistry;
 
 #[cfg(test)]

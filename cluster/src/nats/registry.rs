@@ -28,7 +28,7 @@ use super::Nats;
 use super::entry::Entry;
 use super::snapshot_file;
 use super::table::{Table, View};
-use super::watcher::Watcher;
+use super::watcher::{Follower as _, Watcher};
 use crate::embedded::DataDir;
 use crate::{Deployment, NewRevision, Registry, RegistryError, Snapshot, rules};
 
@@ -90,7 +90,8 @@ impl NatsRegistry {
         let from_disk = known.is_some();
         let table = Arc::new(Table::new(known.unwrap_or_default()));
         let behind = Arc::new(Notify::new());
-        let watcher = Watcher { nats: nats.clone(), table: table.clone(), behind: behind.clone() };
+        let bucket = nats.buckets().functions.clone();
+        let watcher = Watcher { nats: nats.clone(), bucket, table: table.clone(), behind: behind.clone() };
         let tasks =
             [tokio::spawn(snapshot_file::keep(dir.path().to_owned(), table.watch())), tokio::spawn(watcher.run())];
         let shared = Arc::new(Shared { nats: nats.clone(), table, behind, turn: Mutex::default() });

@@ -11,13 +11,14 @@ use tokio::sync::watch;
 use samovar_model::{FunctionName, FunctionState};
 
 use super::entry::Entry;
+use super::watcher::{Follower, Message};
 use crate::{RegistryError, Snapshot};
 
 /// Everything that was read from NATS, with what commits need beside the snapshot.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Contents {
     /// The stream's sequence up to which this is complete.
-    pub(super) version: u64,
+    version: u64,
     functions: BTreeMap<FunctionName, Arc<FunctionState>>,
     /// The last revision number used, also of functions that are deleted.
     numbers: BTreeMap<FunctionName, u64>,
@@ -27,7 +28,8 @@ pub(super) struct Contents {
 
 impl Contents {
     /// Takes one message of the stream. Of an entry that cannot be read the function stays as it was.
-    pub(super) fn take(&mut self, key: &str, value: &[u8], version: u64) {
+    fn take(&mut self, message: &Message<'_>) {
+        let Message { key, value, version, .. } = *message;
         self.version = version;
         let name = key.parse::<FunctionName>().map_err(|error| error.to_string());
         match name.and_then(|name| Entry::read(&name, value).map(|entry| (name, entry))) {
@@ -86,11 +88,6 @@ impl Table {
         self.newest.subscribe()
     }
 
-    /// The sequence that is shown, once the table is live.
-    pub(super) fn version(&self) -> Option<u64> {
-        self.live().as_ref().map(|contents| contents.version)
-    }
-
     fn live(&self) -> MutexGuard<'_, Option<Contents>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,27 +105,6 @@ impl Table {
         }
         let last = contents.numbers.get(name).copied().unwrap_or(0);
         Ok(Some(View { snapshot: self.newest.borrow().clone(), last }))
-    }
-
-    /// Takes a complete table. An older one is ignored (it comes from a server that lags), unless the stream itself has
-    /// gone back, as after a restore.
-    pub(super) fn replace(&self, mut contents: Contents, stream_went_back: bool) {
-        let mut live = self.live();
-        let known = live.as_ref().map_or(0, |contents| contents.version);
-        if contents.version < known && !stream_went_back {
-            return;
-        }
-        contents.share(&self.newest.borrow());
-        self.publish(&contents);
-        *live = Some(contents);
-    }
-
-    /// Takes the next message; one that is known already changes nothing.
-    pub(super) fn advance(&self, key: &str, value: &[u8], version: u64) {
-        let mut live = self.live();
-        let Some(contents) = live.as_mut().filter(|contents| contents.version < version) else { return };
-        contents.take(key, value, version);
-        self.publish(contents);
     }
 
     /// Takes a commit of this process, if it is the next one; otherwise the watcher will bring it.
@@ -157,5 +133,36 @@ impl Table {
             }
             changed
         });
+    }
+}
+
+impl Follower for Table {
+    type Draft = Contents;
+
+    fn version(&self) -> Option<u64> {
+        self.live().as_ref().map(|contents| contents.version)
+    }
+
+    fn draft(&self, draft: &mut Contents, message: &Message<'_>) {
+        draft.take(message);
+    }
+
+    fn replace(&self, mut draft: Contents, version: u64, stream_went_back: bool) {
+        let mut live = self.live();
+        let known = live.as_ref().map_or(0, |contents| contents.version);
+        if version < known && !stream_went_back {
+            return;
+        }
+        draft.version = version;
+        draft.share(&self.newest.borrow());
+        self.publish(&draft);
+        *live = Some(draft);
+    }
+
+    fn advance(&self, message: &Message<'_>) {
+        let mut live = self.live();
+        let Some(contents) = live.as_mut().filter(|contents| contents.version < message.version) else { return };
+        contents.take(message);
+        self.publish(contents);
     }
 }

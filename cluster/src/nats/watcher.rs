@@ -1,12 +1,12 @@
-//! The task that keeps the registry's table up to date.
+//! The task that keeps a table up to date with a bucket: that of functions, or that of hosts.
 //!
 //! It works in sessions. A session asks the stream's leader how far the stream is, reads the last message of every subject
 //! up to there into a table of its own, swaps that in, and then follows message by message. It ends after 60 s, at a
-//! reconnect, at any error, or when a commit finds the table behind; and the next one begins. While NATS is away the table
+//! reconnect, at any error, or when someone finds the table behind; and the next one begins. While NATS is away the table
 //! stays as it is. Nothing slow happens here: a watch that is not polled loses its consumer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
@@ -15,8 +15,8 @@ use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use super::buckets::Bucket;
 use super::connection::Link;
-use super::table::{Contents, Table};
 use super::{Nats, NatsError};
 
 /// How often everything is read again, in case something was missed that nothing told.
@@ -26,15 +26,42 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// The pause after a session that failed.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// One message of a bucket.
+pub(super) struct Message<'a> {
+    pub(super) key: &'a str,
+    pub(super) value: &'a [u8],
+    /// Its sequence in the stream.
+    pub(super) version: u64,
+    /// When the server stored it.
+    pub(super) stored: SystemTime,
+}
+
+/// A table that follows a bucket.
+pub(super) trait Follower: Send + Sync + 'static {
+    /// A table that is being read, apart from the one that is shown.
+    type Draft: Default + Send;
+
+    /// The version that is shown, once there is one.
+    fn version(&self) -> Option<u64>;
+    /// Takes a message into the draft.
+    fn draft(&self, draft: &mut Self::Draft, message: &Message<'_>);
+    /// Takes a complete draft. An older one than what is shown is ignored (it comes from a server that lags), unless the
+    /// stream itself has gone back, as after a restore.
+    fn replace(&self, draft: Self::Draft, version: u64, stream_went_back: bool);
+    /// Takes the next message; one that is known already changes nothing.
+    fn advance(&self, message: &Message<'_>);
+}
+
 /// What the watcher works with.
-pub(super) struct Watcher {
+pub(super) struct Watcher<T> {
     pub(super) nats: Nats,
-    pub(super) table: Arc<Table>,
+    pub(super) bucket: Bucket,
+    pub(super) table: Arc<T>,
     /// Called when the table is found behind: the session starts anew.
     pub(super) behind: Arc<Notify>,
 }
 
-impl Watcher {
+impl<T: Follower> Watcher<T> {
     /// Runs until it is aborted.
     pub(super) async fn run(self) {
         let mut link = self.nats.link();
@@ -47,7 +74,7 @@ impl Watcher {
                 continue;
             }
             if let Err(error) = self.session().await {
-                tracing::warn!(%error, "the registry's watch ended; it begins again");
+                tracing::warn!(bucket = self.bucket.name, %error, "the watch ended; it begins again");
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -57,9 +84,8 @@ impl Watcher {
         self.nats.ready().await?;
         let mut link = self.nats.link();
         link.mark_unchanged();
-        let name = &self.nats.buckets().functions.stream;
-        let stream = self.nats.jetstream().get_stream(name).await.map_err(store)?;
-        let mut messages = subscribe(&self.nats, &stream).await?;
+        let stream = self.nats.jetstream().get_stream(&self.bucket.stream).await.map_err(store)?;
+        let mut messages = self.subscribe(&stream).await?;
         self.take_all(stream.cached_info(), &mut messages).await?;
         let end = Instant::now() + RESYNC;
         loop {
@@ -75,60 +101,61 @@ impl Watcher {
                 }
             };
             let message = next(message)?;
-            let (key, sequence) = self.parts(&message)?;
-            self.table.advance(key, &message.payload, sequence);
+            self.table.advance(&self.read(&message)?);
         }
     }
 
     /// Reads a complete table and swaps it in.
     async fn take_all(&self, info: &Info, messages: &mut Ordered) -> Result<(), NatsError> {
         let end = info.state.last_sequence;
-        let mut contents = Contents::default();
+        let (mut draft, mut version) = (T::Draft::default(), 0);
         // An empty stream sends nothing, not even that it is empty: the leader's word is the end of the snapshot.
-        while contents.version < end {
+        while version < end && info.state.messages > 0 {
             let message = timeout(SILENCE, messages.next()).await;
             let message = next(message.map_err(|_| NatsError::Store(format!("no message up to sequence {end}")))?)?;
-            let (key, sequence) = self.parts(&message)?;
-            contents.take(key, &message.payload, sequence);
+            let message = self.read(&message)?;
+            self.table.draft(&mut draft, &message);
+            version = message.version;
         }
         let went_back = self.table.version().is_some_and(|known| end < known) && self.leader_is_behind().await?;
         if went_back {
             tracing::error!(
+                bucket = self.bucket.name,
                 known = self.table.version(),
                 found = end,
-                "the registry in NATS is older than what this process knows: was it restored or lost?"
+                "what is in NATS is older than what this process knows: was it restored or lost?"
             );
         }
-        self.table.replace(contents, went_back);
+        self.table.replace(draft, version.max(end), went_back);
         Ok(())
     }
 
     /// Asks again: between the leader's answer and now, this process may have committed.
     async fn leader_is_behind(&self) -> Result<bool, NatsError> {
         let known = self.table.version();
-        let stream = self.nats.jetstream().get_stream(&self.nats.buckets().functions.stream).await.map_err(store)?;
+        let stream = self.nats.jetstream().get_stream(&self.bucket.stream).await.map_err(store)?;
         Ok(known.is_some_and(|known| stream.cached_info().state.last_sequence < known))
     }
 
-    fn parts<'a>(&self, message: &'a async_nats::jetstream::Message) -> Result<(&'a str, u64), NatsError> {
-        let sequence = message.info().map_err(|error| NatsError::Store(error.to_string()))?.stream_sequence;
-        let key = self.nats.buckets().functions.key(&message.subject);
+    fn read<'a>(&self, message: &'a async_nats::jetstream::Message) -> Result<Message<'a>, NatsError> {
+        let info = message.info().map_err(store)?;
+        let key = self.bucket.key(&message.subject);
         let key = key.ok_or_else(|| NatsError::Store(format!("a message of subject {}", message.subject)))?;
-        Ok((key, sequence))
+        Ok(Message { key, value: &message.payload, version: info.stream_sequence, stored: info.published.into() })
     }
-}
 
-/// The last message of every subject, then every new one, in order.
-async fn subscribe(nats: &Nats, stream: &Stream) -> Result<Ordered, NatsError> {
-    let config = OrderedConfig {
-        deliver_subject: nats.client().new_inbox(),
-        description: Some("samovar: the table of functions".to_owned()),
-        filter_subject: nats.buckets().functions.subject(">"),
-        deliver_policy: DeliverPolicy::LastPerSubject,
-        ..OrderedConfig::default()
-    };
-    let consumer = stream.create_consumer(config).await.map_err(store)?;
-    consumer.messages().await.map_err(store)
+    /// The last message of every subject, then every new one, in order.
+    async fn subscribe(&self, stream: &Stream) -> Result<Ordered, NatsError> {
+        let config = OrderedConfig {
+            deliver_subject: self.nats.client().new_inbox(),
+            description: Some(format!("samovar: the table of {}", self.bucket.name)),
+            filter_subject: self.bucket.subject(">"),
+            deliver_policy: DeliverPolicy::LastPerSubject,
+            ..OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(store)?;
+        consumer.messages().await.map_err(store)
+    }
 }
 
 fn next<M, E: std::fmt::Display>(message: Option<Result<M, E>>) -> Result<M, NatsError> {

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod connection;
+mod membership;
 mod proxy;
 mod registry;
 mod server;

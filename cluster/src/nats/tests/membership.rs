@@ -1,0 +1,151 @@
+//! Leases when hosts fall silent, when NATS does, and when both do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use samovar_model::{BootEpoch, HostState, Hosts};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::config;
+use super::proxy::{Proxy, Way};
+use super::server::Server;
+use crate::contract::membership::{Members, host, id, membership_tests, shows, until};
+use crate::nats::{Nats, NatsConfig, NatsMembership};
+use crate::{Membership, MembershipError};
+
+/// Leases that live a tenth as long as by default.
+fn quick(server: &Server) -> NatsConfig {
+    let (host_renewal, host_expiry) = (Duration::from_millis(300), Duration::from_millis(1500));
+    NatsConfig { host_renewal, host_expiry, ..config(server) }
+}
+
+async fn open(config: NatsConfig) -> NatsMembership {
+    NatsMembership::open(&Nats::connect(config).await.unwrap())
+}
+
+struct One(Server);
+
+impl Members for One {
+    async fn new() -> Self {
+        Self(Server::start())
+    }
+
+    async fn open(&self) -> Arc<dyn Membership> {
+        Arc::new(open(quick(&self.0)).await)
+    }
+}
+
+membership_tests!(One);
+
+fn ready(name: &'static str) -> impl Fn(&Hosts) -> bool {
+    move |hosts| shows(hosts, name, HostState::Ready)
+}
+
+/// Sees that the host stays ready for this long.
+async fn stays_ready(membership: &NatsMembership, name: &str, long: Duration) {
+    let mut watch = membership.watch();
+    let worse = timeout(long, watch.wait_for(|hosts| !shows(hosts, name, HostState::Ready))).await;
+    assert!(worse.is_err(), "{name} stays ready: {:?}", membership.watch().borrow());
+}
+
+#[tokio::test]
+async fn a_silent_host_is_suspect_then_gone_and_can_come_back() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port()).await;
+    let watcher = open(quick(&server)).await;
+    let others = open(quick(&server)).await;
+    let _other = others.join(host("b", 5)).await.unwrap();
+    let cut_off = open(NatsConfig { servers: vec![proxy.url()], ..quick(&server) }).await;
+    let lease = cut_off.join(host("a", 5)).await.unwrap();
+    let mut watch = watcher.watch();
+    until(&mut watch, "it is there", ready("a")).await;
+    sleep(Duration::from_millis(1500)).await;
+    proxy.hold(Way::ToServer, "HPUB $KV.samovar_host.a");
+    proxy.holds().await;
+    let since = Instant::now();
+    until(&mut watch, "it is suspect", |hosts| shows(hosts, "a", HostState::Suspect)).await;
+    assert!(since.elapsed() > Duration::from_millis(300));
+    until(&mut watch, "it is gone", |hosts| shows(hosts, "a", HostState::Gone)).await;
+    assert!(shows(&watch.borrow(), "b", HostState::Ready));
+    proxy.release();
+    until(&mut watch, "it is back", ready("a")).await;
+    assert!(*lease.held().borrow(), "its lease was nobody else's");
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_off_cannot_take_its_lease_back() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port()).await;
+    let cut_off = open(NatsConfig { servers: vec![proxy.url()], ..quick(&server) }).await;
+    let earlier = cut_off.join(host("a", 5)).await.unwrap();
+    proxy.hold(Way::ToServer, "HPUB $KV.samovar_host.a");
+    proxy.holds().await;
+    let direct = open(quick(&server)).await;
+    let later = direct.join(host("a", 6)).await.unwrap();
+    proxy.release();
+    let mut held = earlier.held();
+    timeout(Duration::from_secs(20), held.wait_for(|held| !held)).await.expect("the earlier run stops").unwrap();
+    sleep(Duration::from_millis(500)).await;
+    assert!(*later.held().borrow());
+    let shown = direct.watch().borrow().members[&id("a")].record.epoch;
+    assert_eq!(shown, BootEpoch(6));
+}
+
+#[tokio::test]
+async fn while_nats_is_away_nobody_is_gone_and_afterwards_only_who_is() {
+    let mut server = Server::start();
+    let watcher = open(quick(&server)).await;
+    let (alive, dies) = (open(quick(&server)).await, open(quick(&server)).await);
+    let lease = alive.join(host("alive", 5)).await.unwrap();
+    let dying = dies.join(host("dies", 5)).await.unwrap();
+    let mut watch = watcher.watch();
+    until(&mut watch, "both are there", |hosts| ready("alive")(hosts) && ready("dies")(hosts)).await;
+    server.kill();
+    drop((dying, dies));
+    let refused = alive.join(host("new", 5)).await.err().expect("NATS is away");
+    assert!(matches!(refused, MembershipError::Unavailable(_)), "{refused}");
+    tokio::join!(
+        stays_ready(&watcher, "alive", Duration::from_secs(4)),
+        stays_ready(&watcher, "dies", Duration::from_secs(4))
+    );
+    server.restart();
+    let gone = |hosts: &Hosts| shows(hosts, "dies", HostState::Gone);
+    tokio::join!(
+        stays_ready(&watcher, "alive", Duration::from_secs(5)),
+        until(&mut watch, "the dead one is gone", gone)
+    );
+    assert!(*lease.held().borrow());
+}
+
+#[tokio::test]
+async fn a_store_that_is_up_but_does_not_answer_makes_nobody_gone() {
+    let server = Server::start();
+    let watcher = open(quick(&server)).await;
+    let hosts = open(quick(&server)).await;
+    let lease = hosts.join(host("a", 5)).await.unwrap();
+    until(&mut watcher.watch(), "it is there", ready("a")).await;
+    sleep(Duration::from_secs(2)).await;
+    // The connection stays up for some seconds: pings are not missed at once.
+    server.stop();
+    let mut watch = watcher.watch();
+    let gone = timeout(Duration::from_secs(4), watch.wait_for(|hosts| shows(hosts, "a", HostState::Gone))).await;
+    server.resume();
+    assert!(gone.is_err(), "nobody is gone because nobody can renew");
+    until(&mut watcher.watch(), "it is ready", ready("a")).await;
+    assert!(*lease.held().borrow());
+}
+
+#[tokio::test]
+async fn a_host_that_died_before_a_process_began_is_not_ready_there() {
+    let server = Server::start();
+    let hosts = open(quick(&server)).await;
+    let _alive = hosts.join(host("alive", 5)).await.unwrap();
+    drop(hosts.join(host("dead", 5)).await.unwrap());
+    sleep(Duration::from_millis(2500)).await;
+    let fresh = open(quick(&server)).await;
+    let mut watch = fresh.watch();
+    until(&mut watch, "both are known", |hosts| hosts.members.len() == 2).await;
+    assert!(!shows(&watch.borrow(), "dead", HostState::Ready), "{:?}", watch.borrow());
+    until(&mut watch, "the living one is ready", ready("alive")).await;
+    until(&mut watch, "the dead one is gone", |hosts| shows(hosts, "dead", HostState::Gone)).await;
+}
