@@ -1,12 +1,14 @@
 //! A connection to the server that can be held up, one way, from the moment that certain bytes pass.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +59,8 @@ impl Proxy {
 
     /// Waits until something is held.
     pub(super) async fn holds(&self) {
-        self.held.subscribe().wait_for(|held| *held).await.unwrap();
+        let mut held = self.held.subscribe();
+        timeout(Duration::from_secs(20), held.wait_for(|held| *held)).await.expect("the pattern is seen").unwrap();
     }
 
     /// Lets everything go that is held.
