@@ -7,6 +7,7 @@ mod proxy;
 mod registry;
 mod server;
 mod three;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
