@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_ROLLUP};
-use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::object_store::{GetErrorKind, ObjectStore};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
@@ -22,6 +21,7 @@ use tokio::io::AsyncReadExt as _;
 
 use samovar_model::Digest;
 
+use super::connection::is_conflict;
 use super::{Nats, NatsError, garbage};
 use crate::embedded::{DataDir, EmbeddedArtifacts};
 use crate::{ArtifactError, Artifacts, Upload};
@@ -113,7 +113,7 @@ impl Shared {
             self.nats.jetstream().publish_with_headers(record.subject.clone(), headers, record.payload.clone()).await;
         match sent.map_err(unavailable)?.await {
             Ok(_) => Ok(true),
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(false),
+            Err(error) if is_conflict(&error) => Ok(false),
             Err(error) => Err(unavailable(error)),
         }
     }

@@ -3,11 +3,12 @@
 //! States: away (never connected, or lost) and connected; the client goes from one to the other by itself, for ever. Before
 //! the first use the server's version, JetStream and the buckets are checked, once.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::context::AccountErrorKind;
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream::context::{AccountErrorKind, PublishError, PublishErrorKind};
+use async_nats::jetstream::{self, Context, ErrorCode};
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::{OnceCell, watch};
 
@@ -66,8 +67,8 @@ impl NatsError {
 pub(super) enum Link {
     /// There is none, for this reason.
     Away(String),
-    /// There is one: the how-manieth.
-    Connected(u64),
+    /// There is one.
+    Connected,
 }
 
 /// A connection to NATS. Clones share it; it is closed when the last one is dropped.
@@ -122,7 +123,7 @@ impl Nats {
 
     /// Whether there is a connection to a server now.
     pub fn is_connected(&self) -> bool {
-        matches!(*self.inner.link.borrow(), Link::Connected(_))
+        *self.inner.link.borrow() == Link::Connected
     }
 
     /// Passes when a server is connected that can be used, whose buckets are there.
@@ -143,10 +144,15 @@ impl Nats {
             return Err(NatsError::TooOld(version));
         }
         jetstream.query_account().await.map_err(|error| match error.kind() {
-            AccountErrorKind::JetStreamUnavailable | AccountErrorKind::JetStream(_) => {
+            AccountErrorKind::JetStreamUnavailable => NatsError::NoJetStream(error.to_string()),
+            AccountErrorKind::JetStream(reason)
+                if [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT]
+                    .contains(&reason.error_code()) =>
+            {
                 NatsError::NoJetStream(error.to_string())
             }
-            AccountErrorKind::TimedOut | AccountErrorKind::Other => NatsError::Store(error.to_string()),
+            // A cluster whose servers have not found each other yet says so in other words.
+            _ => NatsError::Store(error.to_string()),
         })?;
         buckets.ensure(jetstream, config).await?;
         tracing::info!(version, namespace = config.namespace, "NATS is there");
@@ -205,19 +211,29 @@ async fn options(config: &NatsConfig, tell: watch::Sender<Link>) -> Result<Conne
         }))
 }
 
-/// Takes over what the client tells about its connection.
+/// Takes over what the client tells about its connection. Every new connection is told, other events only if they say more.
 fn note(link: &watch::Sender<Link>, event: &Event) {
-    static CONNECTIONS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    link.send_modify(|link| match event {
+    link.send_if_modified(|link| match event {
         Event::Connected => {
-            *link = Link::Connected(CONNECTIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+            *link = Link::Connected;
+            true
         }
-        Event::Disconnected | Event::Closed => *link = Link::Away("the connection was lost".to_owned()),
-        Event::ClientError(_) | Event::ServerError(_) => {
-            if let Link::Away(reason) = link {
-                *reason = event.to_string();
-            }
+        Event::Disconnected | Event::Closed => {
+            *link = Link::Away("the connection was lost".to_owned());
+            true
         }
-        Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => {}
+        Event::ClientError(_) | Event::ServerError(_) if *link != Link::Connected => {
+            *link = Link::Away(event.to_string());
+            true
+        }
+        _ => false,
     });
+}
+
+/// Whether a write was refused because the condition it was under did not hold, or may not: a cluster says so with another
+/// code while a write to the same subject is under way.
+pub(super) fn is_conflict(error: &PublishError) -> bool {
+    let reason = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+    error.kind() == PublishErrorKind::WrongLastSequence
+        || reason.is_some_and(|reason| reason.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
 }

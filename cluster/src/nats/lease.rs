@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use samovar_model::{BootEpoch, HostId, HostIntent, HostRecord, HostReport};
 
 use super::artifacts::newest;
+use super::connection::is_conflict;
 use super::membership::Tasks;
 use super::{Nats, NatsError};
 use crate::{Lease, MembershipError};
@@ -224,7 +225,7 @@ impl Renewal {
                 self.last = sequence;
                 Ok(true)
             }
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+            Err(error) if is_conflict(&error) => {
                 let found = self.key.read().await?;
                 // A renewal of this run whose answer was lost; or the key is gone, or was put back from a backup.
                 self.last = found.sequence;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::connection::is_conflict;
 use super::{Nats, NatsError};
 
 /// A lock that is held. Dropped without [`Lock::release`], it expires.
@@ -43,7 +44,7 @@ impl Lock {
         let asked = Instant::now();
         let first = match put(nats, &subject, 0).await {
             Ok(sequence) => sequence,
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => return Ok(None),
+            Err(error) if is_conflict(&error) => return Ok(None),
             Err(error) => return Err(store(error)),
         };
         let stream = nats.jetstream().get_stream_no_info(&nats.buckets().locks.stream).await.map_err(store)?;
@@ -96,7 +97,7 @@ async fn renew(nats: Nats, subject: Arc<str>, mut renewed: Instant, tell: watch:
                 tell.send_replace(Some(sequence));
             }
             // A renewal whose answer was lost makes the next one a conflict: the lock is given up, which is safe.
-            Ok(Err(error)) if error.kind() != PublishErrorKind::WrongLastSequence && asked < renewed + believed => {
+            Ok(Err(error)) if !is_conflict(&error) && asked < renewed + believed => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Ok(Err(_)) | Err(_) => {

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use samovar_model::{FunctionName, FunctionState, RevisionNumber};
 
 use super::Nats;
+use super::connection::is_conflict;
 use super::entry::Entry;
 use super::snapshot_file;
 use super::table::{Table, View};
@@ -171,14 +172,12 @@ impl Shared {
 
     /// Waits until the table is taken from NATS.
     async fn live(&self, deadline: Instant) -> Result<(), RegistryError> {
-        let mut link = self.nats.link();
         while self.table.version().is_none() {
             if Instant::now() >= deadline {
                 let reason = self.nats.ready().await.err().map_or("no table yet".to_owned(), |error| error.to_string());
                 return Err(RegistryError::Unavailable(reason));
             }
-            let soon = deadline.min(Instant::now() + Duration::from_millis(10));
-            drop(timeout_at(soon, link.changed()).await);
+            sleep(Duration::from_millis(10)).await;
         }
         Ok(())
     }
@@ -220,7 +219,7 @@ impl Shared {
                 Err(_) => return Err(unknown("no answer from NATS in time")),
             };
             match error.kind() {
-                PublishErrorKind::WrongLastSequence if !open => return Ok(Published::Overtaken),
+                _ if !open && is_conflict(&error) => return Ok(Published::Overtaken),
                 PublishErrorKind::WrongLastSequence => return self.settle(entry, before + 1, deadline).await,
                 PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => open = true,
                 // The server says no, and stores nothing when it does; but an earlier copy may be stored.

@@ -93,12 +93,8 @@ impl<T: Follower> Watcher<T> {
                 message = messages.next() => message,
                 () = tokio::time::sleep_until(end) => return Ok(()),
                 () = self.behind.notified() => return Ok(()),
-                _ = link.changed() => {
-                    match *link.borrow() {
-                        // The table stays; the loop outside waits for the connection.
-                        Link::Away(_) | Link::Connected(_) => return Ok(()),
-                    }
-                }
+                // The table stays as it is; the loop outside waits for a connection.
+                _ = link.changed() => return Ok(()),
             };
             let message = next(message)?;
             self.table.advance(&self.read(&message)?);
