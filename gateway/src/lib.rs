@@ -3,6 +3,9 @@
 //! Start at [`service`], the request's way. What runs functions is behind the [`Dispatcher`] trait: the host in the same
 //! process, or hosts elsewhere.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an error should stop there"))]
+
+pub mod balance;
 mod config;
 mod connection;
 mod dispatcher;

@@ -1,0 +1,47 @@
+//! What a gateway keeps for one function: the order in which it prefers hosts, and how many of them it needs.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::demand::Demand;
+use super::rendezvous::{Order, name_hash};
+use super::table::HostTable;
+
+/// The least that is kept of an order: a set of one with room to pass requests on, in one line of the cache.
+const SHORTEST: usize = 16;
+
+/// Where one function's requests go. One is made for each function and lives as long as its route.
+#[derive(Debug)]
+pub struct Placement {
+    hash: u64,
+    demand: Demand,
+    order: ArcSwap<Order>,
+}
+
+impl Placement {
+    /// For the function of this name, which is what the order follows from: namespace and function, not the revision, so that
+    /// a deploy finds its hosts where they were.
+    pub fn new(function: &str) -> Self {
+        Self { hash: name_hash(function), demand: Demand::new(), order: ArcSwap::default() }
+    }
+
+    /// The function's requests in flight through this gateway, and what follows from them.
+    pub fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    /// At least the first `wanted` of the function's order, as far as there are hosts. It is made anew only when hosts come
+    /// and go, or more of it is wanted than ever before.
+    pub(crate) fn order(&self, table: &HostTable, wanted: usize) -> arc_swap::Guard<Arc<Order>> {
+        let wanted = wanted.min(table.hosts().len());
+        let order = self.order.load();
+        if order.version == table.version() && order.ranked.len() >= wanted {
+            return order;
+        }
+        let length = wanted.next_power_of_two().max(SHORTEST);
+        let order = Arc::new(Order::new(self.hash, table, length));
+        self.order.store(Arc::clone(&order));
+        arc_swap::Guard::from_inner(order)
+    }
+}
