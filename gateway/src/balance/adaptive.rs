@@ -74,13 +74,14 @@ impl<'a> View<'_, 'a> {
         }
     }
 
-    /// The part of its slots past which a host passes on: 1.25 times the mean, and at least what hosts are sized for, since a
-    /// host that has slots to spare has no reason to have a function start cold elsewhere.
+    /// The part of its slots past which a host passes on: 1.25 times the mean. At least what hosts are sized for, since a host
+    /// that has slots to spare has no reason to have a function start cold elsewhere; at most all of them, since a function
+    /// that has filled its hosts must not raise the mean that it is held to.
     fn bound(&self) -> f32 {
         let (sum, count) =
             self.hosts().take(SAMPLE).fold((0.0, 0u16), |(sum, count), host| (sum + self.used(host), count + 1));
         let mean = sum / f32::from(count.max(1));
-        (BOUND as f32 * mean).max(TARGET as f32)
+        (BOUND as f32 * mean).clamp(TARGET as f32, 1.0)
     }
 
     /// The first along the order that is not above `most`; or else the least used of them, or one of two anywhere if it is full.
