@@ -184,12 +184,6 @@ fn fewest_connections_fills_hosts_evenly() {
 fn p2c_takes_the_quicker_of_two() {
     let balancer = balancer(Policy::P2c, 2);
     let placement = placement(0);
-    while balancer.hosts(Duration::ZERO).iter().any(|(host, _)| host.latency_seconds(Duration::ZERO) < 0.03) {
-        let mut guard = balancer.pick(&placement, &[], Duration::ZERO).unwrap();
-        let latency = if *guard.host().id() == id(0) { 50 * MS } else { 40 * MS };
-        guard.answered(served(latency, 1), Duration::ZERO);
-    }
-    // Both have been seen by now, or the one that was not is taken for slower than none.
     let mut slow = balancer.pick(&placement, &[id(1)], Duration::ZERO).unwrap();
     slow.answered(served(500 * MS, 1), Duration::ZERO);
     drop(slow);
@@ -271,6 +265,31 @@ fn a_guard_dropped_before_the_answer_is_a_cancelled_request() {
     drop(answered);
     drop(balancer.pick(&placement(1), &[], Duration::ZERO).unwrap());
     assert_eq!(balancer.hosts(Duration::ZERO)[0].0.cancelled(), 1);
+}
+
+#[test]
+fn counts_return_to_zero_when_many_threads_pick() {
+    let balancer = balancer(Policy::Adaptive, 5);
+    let placement = placement(1);
+    // One clock for all, a millisecond at each request.
+    let clock = std::sync::atomic::AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for request in 0..2000 {
+                    let now = MS * clock.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let mut guard = balancer.pick(&placement, &[], now).unwrap();
+                    guard.answered(served(MS, 1), now);
+                    if request % 3 == 0 {
+                        guard.end(now + MS);
+                    }
+                }
+            });
+        }
+    });
+    assert!(balancer.hosts(seconds(8)).iter().all(|(host, _)| host.in_flight() == 0));
+    assert_eq!(placement.demand().in_flight(), 0);
+    assert_eq!(placement.demand().hosts(seconds(100), || 10.0), 1);
 }
 
 #[test]
