@@ -38,8 +38,13 @@ pub(crate) fn choose<'a>(candidates: &Candidates<'a>, placement: &Placement, fle
     let order = placement.order(table, size.saturating_add(BEYOND));
     let view = View { candidates, order: &order, share };
     let preferred = view.better_of_two(size.min(order.ranked.len()))?;
+    let used = view.used(preferred);
+    // No bound is lower than this: most requests need not look at other hosts.
+    if used <= TARGET as f32 {
+        return Some(preferred);
+    }
     let most = view.bound();
-    if view.used(preferred) <= most { Some(preferred) } else { view.pass_on(most) }
+    if used <= most { Some(preferred) } else { view.pass_on(most) }
 }
 
 /// What the choice is made from: a function's order, as this gateway sees the hosts in it.
