@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build
+.PHONY: demo test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
@@ -62,7 +62,11 @@ bench-density: bench-build guests examples
 
 # The micro-benchmarks.
 bench-micro: bench-build
-	$(CARGO) bench -p samovar-benches
+	$(CARGO) bench -p samovar-benches -p samovar-sim
+
+# The choice of a host, simulated for every policy, into docs/cluster-simulation.md; in a few minutes.
+sim:
+	$(CARGO) run --release -p samovar-sim --bin simulate -- docs/cluster-simulation.md
 
 # What is measured, in the profile that is shipped; and what measures, in one that builds quickly.
 bench-build: wasm-target
