@@ -257,6 +257,9 @@ impl<I: Pooled> Pool<I> {
                 free = seat;
             }
         }
+        if !worn {
+            self.share.room().kept();
+        }
         let undeliverable = self.grant(&mut state);
         drop(state);
         // Dropping an instance unmaps its memory: not under the lock, and before its seat goes to the next.

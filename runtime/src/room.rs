@@ -10,7 +10,7 @@
 //! Locks are taken in the order pool, room; so a seat is only dropped, and a pool only offered one, without a lock held.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::{Duration, Instant};
@@ -24,6 +24,8 @@ pub(crate) struct Room {
     seats: usize,
     /// How many pools stand in line. Read with each instance that is given back, and hardly ever written.
     in_line: AtomicUsize,
+    /// Whether an instance was given back, and kept, since somebody last stood in line. Read and written like that.
+    may_have_idle: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -59,7 +61,12 @@ impl Room {
     /// Room for this many instances.
     pub(crate) fn new(seats: usize) -> Arc<Self> {
         let state = State { taken: 0, line: VecDeque::new(), searched: None };
-        Arc::new(Self { seats, in_line: AtomicUsize::new(0), state: Mutex::new(state) })
+        Arc::new(Self {
+            seats,
+            in_line: AtomicUsize::new(0),
+            may_have_idle: AtomicBool::new(false),
+            state: Mutex::new(state),
+        })
     }
 
     /// How many instances there is room for.
@@ -80,6 +87,14 @@ impl Room {
     pub(crate) fn wants_search(&self) -> bool {
         let recently = |at: Instant| at.elapsed() < SEARCH_AGAIN;
         self.in_line.load(Ordering::Relaxed) > 0 && !self.lock().searched.is_some_and(recently)
+    }
+
+    /// Says that an instance was given back and kept: whoever stands in line next is to look for it, however short ago somebody
+    /// else has.
+    pub(crate) fn kept(&self) {
+        if !self.may_have_idle.load(Ordering::Relaxed) {
+            self.may_have_idle.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Says that a search found no idle instance.
@@ -108,6 +123,9 @@ impl Share {
         let mut state = self.room.lock();
         let seat = self.take_from(&mut state);
         if seat.is_none() {
+            if self.room.may_have_idle.swap(false, Ordering::Relaxed) {
+                state.searched = None;
+            }
             state.line.push_back(Standing { share: Arc::clone(self), member: member() });
             self.room.in_line.store(state.line.len(), Ordering::Relaxed);
         }

@@ -49,6 +49,19 @@ async fn a_search_that_found_nothing_is_not_repeated_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_became_idle_while_nobody_stood_in_line_is_found_at_once() {
+    let [a, b] = room(2, &exclusive(5));
+    let (first, second) = (a.take(), a.take());
+    let mut waiter = b.wait();
+    first.done();
+    let _busy = b.start(waiter.served());
+    second.done();
+    assert_eq!(a.occupancy(), (0, 1, 0), "nobody is in line for it");
+    let lease = b.pool.lease(|| a.evict().is_some()).await;
+    assert!(lease.is_ok_and(|lease| lease.instance.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_for_room_is_bounded_like_any_waiting() {
     let [a, b] = room(1, &Scale { queue: 1, ..exclusive(5) });
     let _busy = a.take();
