@@ -1,7 +1,7 @@
 //! The allocator of a function: for each small size a short list of free blocks, in front of the system's allocator.
 //!
 //! A request makes some dozens of small allocations and gives nearly all of them back before it ends, so the next one of the
-//! same size finds a block where the last one left it, in a tenth of the instructions. The lists are short: what does not fit
+//! same size finds a block where the last one left it, in few instructions. The lists are short: what does not fit
 //! goes back to the system's allocator, which joins neighbours again.
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
 
