@@ -2,6 +2,7 @@
 //!
 //! A backend implements [`Backend`] for a value that owns its storage, and lists the tests with [`contract_tests!`].
 
+pub(crate) mod gateways;
 pub(crate) mod membership;
 
 use std::collections::{BTreeMap, BTreeSet};

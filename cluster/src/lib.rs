@@ -1,5 +1,5 @@
-//! What Samovar's processes share, each behind a small trait: the [`Registry`] of functions, the store of [`Artifacts`]
-//! and the [`Membership`] of hosts. `embedded` keeps them in one process, in redb and files; `nats` in JetStream, for many.
+//! What Samovar's processes share, each behind a small trait: the [`Registry`] of functions, the store of [`Artifacts`],
+//! the [`Membership`] of hosts and the leases of [`Gateways`]. `embedded` keeps them in one process, in redb and files; `nats` in JetStream, for many.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an error should stop there"))]
 
 pub mod artifacts;
@@ -8,11 +8,13 @@ mod contract;
 mod durable;
 pub mod embedded;
 pub mod garbage;
+pub mod gateways;
 pub mod membership;
 pub mod nats;
 pub mod registry;
 mod rules;
 
 pub use artifacts::{ArtifactError, Artifacts, Upload};
+pub use gateways::{GatewayLease, GatewayTable, Gateways};
 pub use membership::{Lease, Membership, MembershipError};
 pub use registry::{Deployment, NewRevision, Registry, RegistryError, Snapshot};

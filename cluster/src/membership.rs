@@ -24,12 +24,9 @@ pub trait Membership: Send + Sync + 'static {
     /// The newest table that this process knows, and its successors.
     fn watch(&self) -> watch::Receiver<Arc<Hosts>>;
 
-    /// Takes the host's lease, from any earlier run that has it. The run's number becomes larger than any that had it
-    /// before, whatever the clock says: [`Lease::epoch`] tells which it is.
-    ///
-    /// # Errors
-    /// [`MembershipError::Unavailable`] when the store is away.
-    async fn join(&self, host: HostRecord) -> Result<Box<dyn Lease>, MembershipError>;
+    /// Wants the host's lease, which is taken from any earlier run that has it. Returns at once: while the store is away,
+    /// the lease is taken as soon as it is back, so that a host can serve without.
+    async fn join(&self, host: HostRecord) -> Box<dyn Lease>;
 
     /// Asks a host to drain, or to take invocations again. The host need not be there: it is asked when it joins.
     ///
@@ -41,8 +38,9 @@ pub trait Membership: Send + Sync + 'static {
 /// A host's lease, renewed by a task until this is dropped. Dropped without [`Lease::leave`], it expires.
 #[async_trait]
 pub trait Lease: Send + Sync {
-    /// The number of this run.
-    fn epoch(&self) -> BootEpoch;
+    /// The number of this run: first what the record says; when the lease is taken it may rise, once, to above that of any
+    /// run that had the lease before, whatever the clock says. It is told here before anyone else can learn it.
+    fn epoch(&self) -> watch::Receiver<BootEpoch>;
 
     /// What the next renewal tells. A changed intent is told at once.
     fn report(&self, report: HostReport);
@@ -50,8 +48,8 @@ pub trait Lease: Send + Sync {
     /// What the host was asked for, [`HostIntent::Ready`] if nothing was.
     fn asked(&self) -> watch::Receiver<HostIntent>;
 
-    /// Whether the lease is this run's: true until a later run of the host takes it, then false for good. Being away from
-    /// the store does not change it.
+    /// Whether the lease is this run's, or can be: true until a later run of the host has it, then false for good. Being
+    /// away from the store does not change it.
     fn held(&self) -> watch::Receiver<bool>;
 
     /// Ends the lease: the host is no member any more.

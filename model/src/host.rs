@@ -2,68 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
+use crate::member_id::member_id;
 
-/// A host's name: 1 to 63 of `a-z`, `0-9` and `-`, beginning and ending with a letter or digit. Kept over restarts.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct HostId(Arc<str>);
-
-/// Why a text is not a host's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a host's name: use 1 to 63 of a-z, 0-9 and `-`, with a letter or digit first and last")]
-pub struct HostIdError(String);
-
-impl HostId {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for HostId {
-    type Err = HostIdError;
-
-    fn from_str(text: &str) -> Result<Self, HostIdError> {
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let valid = (1..=63).contains(&text.len())
-            && text.bytes().all(allowed)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        if valid { Ok(Self(text.into())) } else { Err(HostIdError(text.to_owned())) }
-    }
-}
-
-impl TryFrom<String> for HostId {
-    type Error = HostIdError;
-
-    fn try_from(text: String) -> Result<Self, HostIdError> {
-        text.parse()
-    }
-}
-
-impl From<HostId> for String {
-    fn from(id: HostId) -> Self {
-        id.0.as_ref().to_owned()
-    }
-}
-
-impl fmt::Display for HostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for HostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+member_id! {
+    /// A host's name: 1 to 63 of `a-z`, `0-9` and `-`, beginning and ending with a letter or digit. Kept over restarts.
+    HostId,
+    /// Why a text is not a host's name.
+    HostIdError: "`{0}` is not a host's name: use 1 to 63 of a-z, 0-9 and `-`, with a letter or digit first and last"
 }
 
 /// One run of a host's process: a later run has a larger number.
@@ -190,16 +141,6 @@ pub struct Hosts {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_labels() {
-        for good in ["a", "1", "host-1", "a1"] {
-            assert!(good.parse::<HostId>().is_ok(), "{good}");
-        }
-        for bad in ["", "-a", "a-", "A", "a.b", "a b", &"a".repeat(64)] {
-            assert!(bad.parse::<HostId>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_record_is_flat_json() {

@@ -7,9 +7,11 @@ pub mod api;
 mod digest;
 mod fault;
 mod function;
+mod gateway;
 pub mod headers;
 mod host;
 pub mod manifest;
+mod member_id;
 mod name;
 mod outbound;
 mod request_id;
@@ -21,6 +23,7 @@ mod units;
 pub use digest::{Digest, DigestError};
 pub use fault::{Fault, Origin};
 pub use function::{Isolation, Limits, Scale, Settings};
+pub use gateway::{GatewayId, GatewayIdError, GatewayMember, GatewayRecord, GatewayState};
 pub use host::{
     BootEpoch, HostCapacity, HostId, HostIdError, HostIntent, HostLoad, HostRecord, HostReport, HostState, Hosts,
     Member,

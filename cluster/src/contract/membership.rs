@@ -1,6 +1,7 @@
 //! What every backend of [`Membership`] must do, as tests that know the trait alone.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use samovar_model::{
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::Membership;
+use crate::{Lease, Membership};
 
 /// A cluster that several processes belong to, or one process over and over.
 pub(crate) trait Members: Sized {
@@ -55,10 +56,20 @@ pub(crate) fn host(name: &str, epoch: u64) -> HostRecord {
 }
 
 /// Waits until the table is as it should be.
-pub(crate) async fn until(watch: &mut watch::Receiver<Arc<Hosts>>, what: &str, is: impl Fn(&Hosts) -> bool) {
+pub(crate) async fn until<T: Debug>(watch: &mut watch::Receiver<Arc<T>>, what: &str, is: impl Fn(&T) -> bool) {
     let shown =
-        timeout(Duration::from_secs(30), watch.wait_for(|hosts| is(hosts))).await.map(|shown| drop(shown.unwrap()));
+        timeout(Duration::from_secs(30), watch.wait_for(|table| is(table))).await.map(|shown| drop(shown.unwrap()));
     assert!(shown.is_ok(), "{what}: {:?}", watch.borrow());
+}
+
+/// Joins, and waits until the lease is taken.
+pub(crate) async fn joined(process: &dyn Membership, host: HostRecord) -> Box<dyn Lease> {
+    let id = host.id.clone();
+    let lease = process.join(host).await;
+    let epoch = lease.epoch();
+    let taken = |hosts: &Hosts| hosts.members.get(&id).is_some_and(|member| member.record.epoch == *epoch.borrow());
+    until(&mut process.watch(), "the lease is taken", taken).await;
+    lease
 }
 
 /// Whether the table shows the host in this state.
@@ -72,8 +83,8 @@ pub(crate) async fn an_empty_cluster_has_no_hosts(backend: &impl Members) {
 
 pub(crate) async fn a_host_that_joined_is_shown_as_it_told(backend: &impl Members) {
     let (one, two) = (backend.open().await, backend.open().await);
-    let _a = one.join(host("a", 5)).await.unwrap();
-    let _b = two.join(host("b", 6)).await.unwrap();
+    let _a = one.join(host("a", 5)).await;
+    let _b = two.join(host("b", 6)).await;
     for process in [&one, &two] {
         let mut watch = process.watch();
         let both = |hosts: &Hosts| shows(hosts, "a", HostState::Ready) && shows(hosts, "b", HostState::Ready);
@@ -84,7 +95,7 @@ pub(crate) async fn a_host_that_joined_is_shown_as_it_told(backend: &impl Member
 
 pub(crate) async fn a_report_is_shown(backend: &impl Members) {
     let (one, two) = (backend.open().await, backend.open().await);
-    let lease = one.join(host("a", 5)).await.unwrap();
+    let lease = one.join(host("a", 5)).await;
     let mut watch = two.watch();
     until(&mut watch, "the host is shown", |hosts| shows(hosts, "a", HostState::Ready)).await;
     let load = HostLoad { busy: 1, idle: 2, in_flight: 3 };
@@ -101,9 +112,9 @@ pub(crate) async fn a_report_is_shown(backend: &impl Members) {
 
 pub(crate) async fn a_later_run_takes_the_lease_and_the_earlier_stops(backend: &impl Members) {
     let (one, two) = (backend.open().await, backend.open().await);
-    let earlier = one.join(host("a", 5)).await.unwrap();
-    let later = two.join(HostRecord { address: "127.0.0.1:7071".to_owned(), ..host("a", 6) }).await.unwrap();
-    assert_eq!((earlier.epoch(), later.epoch()), (BootEpoch(5), BootEpoch(6)));
+    let earlier = joined(&*one, host("a", 5)).await;
+    let later = joined(&*two, HostRecord { address: "127.0.0.1:7071".to_owned(), ..host("a", 6) }).await;
+    assert_eq!((*earlier.epoch().borrow(), *later.epoch().borrow()), (BootEpoch(5), BootEpoch(6)));
     let mut held = earlier.held();
     timeout(Duration::from_secs(30), held.wait_for(|held| !held)).await.expect("the earlier run stops").unwrap();
     earlier.report(HostReport { intent: HostIntent::Draining, ..HostReport::default() });
@@ -118,9 +129,9 @@ pub(crate) async fn a_later_run_takes_the_lease_and_the_earlier_stops(backend: &
 
 pub(crate) async fn a_run_with_a_clock_that_went_back_is_later_still(backend: &impl Members) {
     let process = backend.open().await;
-    let earlier = process.join(host("a", 1000)).await.unwrap();
-    let later = process.join(host("a", 10)).await.unwrap();
-    assert_eq!(later.epoch(), BootEpoch(1001));
+    let earlier = joined(&*process, host("a", 1000)).await;
+    let later = joined(&*process, host("a", 10)).await;
+    assert_eq!(*later.epoch().borrow(), BootEpoch(1001));
     let mut held = earlier.held();
     timeout(Duration::from_secs(30), held.wait_for(|held| !held)).await.expect("the earlier run stops").unwrap();
     assert!(*later.held().borrow());
@@ -128,18 +139,18 @@ pub(crate) async fn a_run_with_a_clock_that_went_back_is_later_still(backend: &i
 
 pub(crate) async fn a_host_that_left_is_not_shown(backend: &impl Members) {
     let (one, two) = (backend.open().await, backend.open().await);
-    let lease = one.join(host("a", 5)).await.unwrap();
+    let lease = one.join(host("a", 5)).await;
     let mut watch = two.watch();
     until(&mut watch, "the host is shown", |hosts| shows(hosts, "a", HostState::Ready)).await;
     lease.leave().await.unwrap();
     until(&mut watch, "it left", |hosts| hosts.members.is_empty()).await;
-    let _again = one.join(host("a", 6)).await.unwrap();
+    let _again = one.join(host("a", 6)).await;
     until(&mut watch, "it is back", |hosts| shows(hosts, "a", HostState::Ready)).await;
 }
 
 pub(crate) async fn a_host_whose_lease_ended_is_not_counted_on(backend: &impl Members) {
     let (one, two) = (backend.open().await, backend.open().await);
-    let (a, _b) = (one.join(host("a", 5)).await.unwrap(), one.join(host("b", 5)).await.unwrap());
+    let (a, _b) = (one.join(host("a", 5)).await, one.join(host("b", 5)).await);
     let mut watch = two.watch();
     let both = |hosts: &Hosts| shows(hosts, "a", HostState::Ready) && shows(hosts, "b", HostState::Ready);
     until(&mut watch, "both hosts are shown", both).await;
@@ -151,7 +162,7 @@ pub(crate) async fn a_host_whose_lease_ended_is_not_counted_on(backend: &impl Me
 
 pub(crate) async fn a_host_learns_what_it_is_asked_for(backend: &impl Members) {
     let (host_side, control) = (backend.open().await, backend.open().await);
-    let lease = host_side.join(host("a", 5)).await.unwrap();
+    let lease = host_side.join(host("a", 5)).await;
     let mut asked = lease.asked();
     assert_eq!(*asked.borrow(), HostIntent::Ready);
     for intent in [HostIntent::Draining, HostIntent::Ready, HostIntent::Draining] {
@@ -159,7 +170,7 @@ pub(crate) async fn a_host_learns_what_it_is_asked_for(backend: &impl Members) {
         let told = timeout(Duration::from_secs(30), asked.wait_for(|asked| *asked == intent)).await;
         drop(told.expect("the host is told").unwrap());
     }
-    let later = backend.open().await.join(host("a", 6)).await.unwrap();
+    let later = backend.open().await.join(host("a", 6)).await;
     let mut asked = later.asked();
     let told = timeout(Duration::from_secs(30), asked.wait_for(|asked| *asked == HostIntent::Draining)).await;
     drop(told.expect("a later run is asked the same").unwrap());

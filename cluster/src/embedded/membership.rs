@@ -54,17 +54,18 @@ impl Membership for EmbeddedMembership {
         self.shared.shown.subscribe()
     }
 
-    async fn join(&self, mut host: HostRecord) -> Result<Box<dyn Lease>, MembershipError> {
+    async fn join(&self, mut host: HostRecord) -> Box<dyn Lease> {
         let mut slots = self.shared.slots();
         let slot = slots.entry(host.id.clone()).or_default();
         slot.epoch = host.epoch.max(BootEpoch(slot.epoch.0 + 1));
         host.epoch = slot.epoch;
+        let epoch = watch::Sender::new(slot.epoch);
         let (tell, held) = watch::channel(true);
         if let Some(earlier) = slot.held.replace(tell) {
             earlier.send_replace(false);
         }
         self.shared.show(host.clone());
-        Ok(Box::new(EmbeddedLease { shared: self.shared.clone(), host, asked: slot.asked.subscribe(), held }))
+        Box::new(EmbeddedLease { shared: self.shared.clone(), host, epoch, asked: slot.asked.subscribe(), held })
     }
 
     async fn ask(&self, host: &HostId, intent: HostIntent) -> Result<(), MembershipError> {
@@ -76,14 +77,15 @@ impl Membership for EmbeddedMembership {
 struct EmbeddedLease {
     shared: Arc<Shared>,
     host: HostRecord,
+    epoch: watch::Sender<BootEpoch>,
     asked: watch::Receiver<HostIntent>,
     held: watch::Receiver<bool>,
 }
 
 #[async_trait]
 impl Lease for EmbeddedLease {
-    fn epoch(&self) -> BootEpoch {
-        self.host.epoch
+    fn epoch(&self) -> watch::Receiver<BootEpoch> {
+        self.epoch.subscribe()
     }
 
     fn report(&self, report: HostReport) {

@@ -5,11 +5,13 @@
 
 mod artifacts;
 mod data_dir;
+mod gateways;
 mod membership;
 mod registry;
 
 pub use artifacts::EmbeddedArtifacts;
 pub use data_dir::{DataDir, DataDirError, FORMAT};
+pub use gateways::EmbeddedGateways;
 pub use membership::EmbeddedMembership;
 pub use registry::EmbeddedRegistry;
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use samovar_model::Digest;
 
-use super::{DataDir, DataDirError, EmbeddedArtifacts, EmbeddedMembership, EmbeddedRegistry};
+use super::{DataDir, DataDirError, EmbeddedArtifacts, EmbeddedGateways, EmbeddedMembership, EmbeddedRegistry};
+use crate::contract::gateways::{self, gateway_tests};
 use crate::contract::membership::{Members, membership_tests};
 use crate::contract::{self, Backend, contract_tests, name, revision, store};
-use crate::{ArtifactError, Artifacts, Membership, Registry, RegistryError};
+use crate::{ArtifactError, Artifacts, Gateways, Membership, Registry, RegistryError};
 
 struct Embedded(tempfile::TempDir);
 
@@ -163,3 +164,17 @@ impl Members for OneProcess {
 }
 
 membership_tests!(OneProcess);
+
+struct OneProcessGateways(Arc<EmbeddedGateways>);
+
+impl gateways::Backend for OneProcessGateways {
+    async fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    async fn open(&self) -> Arc<dyn Gateways> {
+        self.0.clone()
+    }
+}
+
+gateway_tests!(OneProcessGateways);

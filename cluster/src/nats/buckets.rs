@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `<namespace>_fn` | `$KV.<bucket>.<function>` | functions; the last 16 commits of each |
 //! | `<namespace>_host` | `$KV.<bucket>.<host>` | hosts' leases, and what hosts are asked for; forgotten a week after the last write |
+//! | `<namespace>_gateway` | `$KV.<bucket>.<gateway>` | gateways' leases; forgotten a day after the last write |
 //! | `<namespace>_lock` | `$KV.<bucket>.<name>` | locks; gone some time after the last renewal |
 //! | `<namespace>_artifact` | `$O.<bucket>.>` | components: chunks, and one record for each that is whole |
 
@@ -21,6 +22,8 @@ use super::{NatsConfig, NatsError};
 const FUNCTION_HISTORY: i64 = 16;
 /// Long enough that no outage of NATS lets leases vanish: members judge expiry by their own clocks.
 const HOST_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Shorter, since every run of a gateway has a key of its own.
+const GATEWAY_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// One bucket's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,7 @@ pub(super) struct Bucket {
 pub(super) struct Buckets {
     pub(super) functions: Bucket,
     pub(super) hosts: Bucket,
+    pub(super) gateways: Bucket,
     pub(super) locks: Bucket,
     pub(super) artifacts: Bucket,
 }
@@ -84,6 +88,7 @@ impl Buckets {
         Self {
             functions: Bucket::key_value(namespace, "fn"),
             hosts: Bucket::key_value(namespace, "host"),
+            gateways: Bucket::key_value(namespace, "gateway"),
             locks: Bucket::key_value(namespace, "lock"),
             artifacts: Bucket { stream: format!("OBJ_{artifacts}"), name: artifacts },
         }
@@ -103,6 +108,7 @@ impl Buckets {
         let wanted = [
             key_value(&self.functions, FUNCTION_HISTORY, Duration::ZERO),
             key_value(&self.hosts, 1, HOST_AGE),
+            key_value(&self.gateways, 1, GATEWAY_AGE),
             key_value(&self.locks, 1, options.lock_expiry),
             Config {
                 name: artifacts.stream.clone(),

@@ -42,9 +42,9 @@ pub struct NatsConfig {
     pub garbage_age: Duration,
     /// How long a lock outlives a holder that is gone. Default 60 s; the same in every process of a namespace.
     pub lock_expiry: Duration,
-    /// How often a host renews its lease. Default 3 s.
+    /// How often a host or a gateway renews its lease. Default 3 s.
     pub host_renewal: Duration,
-    /// After how much silence a host is gone; suspect after half of it. Default 15 s.
+    /// After how much silence a host or a gateway is gone; suspect after half of it. Default 15 s.
     pub host_expiry: Duration,
 }
 

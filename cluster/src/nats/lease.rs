@@ -1,50 +1,49 @@
-//! A host's lease: a key that one run of the host renews, and a later run takes over.
+//! A member's lease: a key that one run of the member renews, and a later run takes over.
 //!
-//! States: held (every renewal is a compare-and-set on the one before) and lost (a later run has the key), for good. A
-//! renewal that NATS did not answer changes nothing: the next one reads what is there, and goes on from that.
+//! States: wanted (nothing of this run is known to be stored: NATS may be away), held (every renewal is a compare-and-set on
+//! the one before) and lost (a later run has the key), for good. A write that NATS did not answer changes nothing: the next
+//! step reads what is there, and goes on from that.
+//!
+//! At its first look a run takes a number above that of any run that it finds. From then on a run with a larger one is
+//! later, and has the lease.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_trait::async_trait;
+use async_nats::jetstream::context::PublishError;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
-use samovar_model::{BootEpoch, HostId, HostIntent, HostRecord, HostReport};
+use samovar_model::BootEpoch;
 
 use super::artifacts::newest;
-use super::connection::is_conflict;
-use super::membership::Tasks;
+use super::buckets::Bucket;
+use super::connection::Link;
+use super::member_table::{Record, Run};
 use super::{Nats, NatsError};
-use crate::{Lease, MembershipError};
 
-/// How often joining is tried when others write the same key.
+/// How often leaving is tried when a renewal is still under way.
 const ATTEMPTS: usize = 5;
-/// The pause before a renewal that failed is tried again.
+/// The pause before something that failed at once is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The lease of one run.
-pub(super) struct NatsLease {
+/// The lease of one run, renewed until it is dropped.
+pub(super) struct KeptLease<R: Record> {
     key: Key,
-    epoch: BootEpoch,
-    report: watch::Sender<HostReport>,
-    asked: watch::Receiver<HostIntent>,
+    told: watch::Sender<R>,
+    epoch: watch::Receiver<BootEpoch>,
     held: watch::Receiver<bool>,
-    renewal: JoinHandle<()>,
-    /// Bring what the host is asked for.
-    _watch: Arc<Tasks>,
+    renewal: AbortOnDropHandle<()>,
 }
 
-/// Whose key it is.
+/// Where the lease is stored.
 #[derive(Clone)]
 struct Key {
     nats: Nats,
-    id: HostId,
+    stream: String,
+    subject: String,
 }
 
 /// What the key holds.
@@ -52,189 +51,189 @@ struct Found {
     /// The sequence of its message; 0 when there is none.
     sequence: u64,
     /// The run that wrote it; absent after a run that left.
-    epoch: Option<BootEpoch>,
+    run: Option<Run>,
 }
 
-/// Writes a key of the bucket of hosts; if its last message is `expected`, when that is given.
-pub(super) async fn put(nats: &Nats, key: &str, value: Vec<u8>, expected: Option<u64>) -> Result<u64, PublishError> {
+/// Writes a key; if its last message is `expected`, when that is given.
+pub(super) async fn put(
+    nats: &Nats,
+    subject: &str,
+    value: Vec<u8>,
+    expected: Option<u64>,
+) -> Result<u64, PublishError> {
     let mut headers = HeaderMap::new();
     if let Some(expected) = expected {
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string().as_str());
     }
-    let sent = nats.jetstream().publish_with_headers(nats.buckets().hosts.subject(key), headers, value.into()).await?;
+    let sent = nats.jetstream().publish_with_headers(subject.to_owned(), headers, value.into()).await?;
     Ok(sent.await?.sequence)
 }
 
+fn store(error: impl std::fmt::Display) -> NatsError {
+    NatsError::Store(error.to_string())
+}
+
 impl Key {
-    async fn read(&self) -> Result<Found, NatsError> {
-        let hosts = &self.nats.buckets().hosts;
-        let stream = self.nats.jetstream().get_stream_no_info(&hosts.stream).await;
-        let stream = stream.map_err(|error| NatsError::Store(error.to_string()))?;
-        let message = newest(&stream, &hosts.subject(self.id.as_str())).await?;
-        Ok(message.map_or(Found { sequence: 0, epoch: None }, |message| {
-            let record = serde_json::from_slice::<HostRecord>(&message.payload);
-            Found { sequence: message.sequence, epoch: record.ok().map(|record| record.epoch) }
+    async fn read<R: Record>(&self) -> Result<Found, NatsError> {
+        let stream = self.nats.jetstream().get_stream_no_info(&self.stream).await.map_err(store)?;
+        let message = newest(&stream, &self.subject).await?;
+        Ok(message.map_or(Found { sequence: 0, run: None }, |message| {
+            let record = serde_json::from_slice::<R>(&message.payload);
+            Found { sequence: message.sequence, run: record.ok().map(|record| record.run()) }
         }))
     }
 
-    async fn write(&self, record: &HostRecord, expected: u64) -> Result<u64, PublishError> {
-        let value =
-            serde_json::to_vec(record).map_err(|error| PublishError::with_source(PublishErrorKind::Other, error))?;
-        put(&self.nats, self.id.as_str(), value, Some(expected)).await
+    async fn write(&self, value: Vec<u8>, expected: u64) -> Result<u64, NatsError> {
+        put(&self.nats, &self.subject, value, Some(expected)).await.map_err(store)
     }
 }
 
-impl NatsLease {
-    /// Takes the lease from whoever has it.
-    pub(super) async fn take(
-        nats: &Nats,
-        mut host: HostRecord,
-        all_asked: watch::Receiver<Arc<BTreeMap<HostId, HostIntent>>>,
-        watch: Arc<Tasks>,
-    ) -> Result<Self, MembershipError> {
-        let unavailable = |error: String| MembershipError::Unavailable(error);
-        nats.ready().await.map_err(|error| unavailable(error.to_string()))?;
-        let key = Key { nats: nats.clone(), id: host.id.clone() };
-        let mut last = 0;
-        for attempt in 0..ATTEMPTS {
-            let found = key.read().await.map_err(|error| unavailable(error.to_string()))?;
-            // After the first attempt: one whose answer was lost.
-            let ours = attempt > 0 && found.epoch == Some(host.epoch);
-            if let Some(earlier) = found.epoch.filter(|_| !ours) {
-                host.epoch = host.epoch.max(BootEpoch(earlier.0 + 1));
-            }
-            match key.write(&host, found.sequence).await {
-                Ok(sequence) => {
-                    last = sequence;
-                    break;
-                }
-                Err(error) if attempt + 1 == ATTEMPTS => return Err(unavailable(error.to_string())),
-                Err(_) => sleep(PAUSE).await,
-            }
-        }
-        let (report, reported) = watch::channel(host.report.clone());
+impl<R: Record> KeptLease<R> {
+    /// Begins to take the lease from whoever has it.
+    pub(super) fn take(nats: &Nats, bucket: &Bucket, record: R) -> Self {
+        let subject = bucket.subject(&record.id().to_string());
+        let key = Key { nats: nats.clone(), stream: bucket.stream.clone(), subject };
+        let (tell_epoch, epoch) = watch::channel(record.run().epoch);
         let (tell_held, held) = watch::channel(true);
-        let (tell_asked, asked) = watch::channel(HostIntent::Ready);
-        let epoch = host.epoch;
-        let renewal = Renewal { key: key.clone(), host, last, reported, held: tell_held, all_asked, asked: tell_asked };
-        Ok(Self { key, epoch, report, asked, held, renewal: tokio::spawn(renewal.run()), _watch: watch })
-    }
-}
-
-impl Drop for NatsLease {
-    fn drop(&mut self) {
-        self.renewal.abort();
-    }
-}
-
-#[async_trait]
-impl Lease for NatsLease {
-    fn epoch(&self) -> BootEpoch {
-        self.epoch
+        let sent = record.clone();
+        let (told, hear) = watch::channel(record);
+        let (key_of_task, link) = (key.clone(), nats.link());
+        let renewal = Renewal {
+            key: key_of_task,
+            link,
+            told: hear,
+            sent,
+            decided: false,
+            last: None,
+            epoch: tell_epoch,
+            held: tell_held,
+        };
+        Self { key, told, epoch, held, renewal: AbortOnDropHandle::new(tokio::spawn(renewal.run())) }
     }
 
-    fn report(&self, report: HostReport) {
-        self.report.send_replace(report);
+    /// The number of this run: larger than any that had the lease before, once it is taken.
+    pub(super) fn epoch(&self) -> watch::Receiver<BootEpoch> {
+        self.epoch.clone()
     }
 
-    fn asked(&self) -> watch::Receiver<HostIntent> {
-        self.asked.clone()
-    }
-
-    fn held(&self) -> watch::Receiver<bool> {
+    /// True until a later run has the lease.
+    pub(super) fn held(&self) -> watch::Receiver<bool> {
         self.held.clone()
     }
 
-    async fn leave(self: Box<Self>) -> Result<(), MembershipError> {
+    /// Changes what the next renewal tells.
+    pub(super) fn tell(&self, change: impl FnOnce(&mut R)) {
+        self.told.send_modify(change);
+    }
+
+    /// Ends the lease, if it is this run's.
+    pub(super) async fn leave(self) -> Result<(), NatsError> {
         self.renewal.abort();
-        let unavailable = |error: String| MembershipError::Unavailable(error);
-        for attempt in 1..=ATTEMPTS {
-            let found = self.key.read().await.map_err(|error| unavailable(error.to_string()))?;
-            if found.epoch != Some(self.epoch) {
+        let patience = self.key.nats.config().answer_timeout * 2;
+        timeout(patience, self.remove()).await.map_err(|_| store("no answer in time"))?
+    }
+
+    async fn remove(&self) -> Result<(), NatsError> {
+        let own = self.told.borrow().clone().with_epoch(*self.epoch.borrow()).run();
+        self.key.nats.ready().await?;
+        let mut refused = None;
+        for _ in 0..ATTEMPTS {
+            let found = self.key.read::<R>().await?;
+            if found.run != Some(own) {
                 return Ok(());
             }
-            // An empty value is how a host that left looks.
-            match put(&self.key.nats, self.key.id.as_str(), Vec::new(), Some(found.sequence)).await {
+            // An empty value is how a member that left looks.
+            match self.key.write(Vec::new(), found.sequence).await {
                 Ok(_) => return Ok(()),
-                Err(error) if attempt == ATTEMPTS => return Err(unavailable(error.to_string())),
-                Err(_) => sleep(PAUSE).await,
+                Err(error) => refused = Some(error),
             }
+            sleep(PAUSE).await;
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 }
 
-/// The task that renews.
-struct Renewal {
+/// The task that takes the lease and renews it.
+struct Renewal<R: Record> {
     key: Key,
-    host: HostRecord,
-    /// The sequence of the last message that this run knows to be its own.
-    last: u64,
-    reported: watch::Receiver<HostReport>,
+    link: watch::Receiver<Link>,
+    told: watch::Receiver<R>,
+    /// What was sent last.
+    sent: R,
+    /// Whether the run has its number.
+    decided: bool,
+    /// The sequence of the last message, where this is known and the message is this run's or to be replaced by it.
+    last: Option<u64>,
+    epoch: watch::Sender<BootEpoch>,
     held: watch::Sender<bool>,
-    all_asked: watch::Receiver<Arc<BTreeMap<HostId, HostIntent>>>,
-    asked: watch::Sender<HostIntent>,
 }
 
-impl Renewal {
+impl<R: Record> Renewal<R> {
     async fn run(mut self) {
         let pause = self.key.nats.config().host_renewal;
-        let mut next = Instant::now() + pause;
-        self.pass_on_asked();
         loop {
-            tokio::select! {
-                () = sleep_until(next) => {}
-                Ok(()) = self.all_asked.changed() => {
-                    self.pass_on_asked();
-                    continue;
+            let next = match self.renew().await {
+                Ok(true) => pause,
+                Ok(false) => {
+                    self.held.send_replace(false);
+                    return;
                 }
-                Ok(()) = self.reported.changed() => {
-                    let intent = self.reported.borrow_and_update().intent;
-                    if intent == self.host.report.intent {
-                        continue;
-                    }
+                Err(error) => {
+                    tracing::debug!(member = %self.sent.id(), %error, "the lease is not renewed");
+                    PAUSE.max(pause / 6)
                 }
-            }
-            self.host.report = self.reported.borrow_and_update().clone();
-            next = Instant::now()
-                + match self.renew().await {
-                    Ok(true) => pause,
-                    Ok(false) => {
-                        self.held.send_replace(false);
-                        return;
-                    }
-                    Err(error) => {
-                        tracing::debug!(host = %self.host.id, %error, "the lease is not renewed");
-                        PAUSE.max(pause / 6)
-                    }
-                };
+            };
+            self.wait(next).await;
         }
     }
 
-    fn pass_on_asked(&mut self) {
-        let intent = self.all_asked.borrow_and_update().get(&self.host.id).copied().unwrap_or_default();
-        self.asked.send_if_modified(|asked| std::mem::replace(asked, intent) != intent);
+    /// Waits until it is time, or something urgent is to be told, or the connection comes or goes.
+    async fn wait(&mut self, pause: Duration) {
+        let due = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = sleep_until(due) => return,
+                Ok(()) = self.link.changed() => return,
+                Ok(()) = self.told.changed() => {
+                    if self.sent.is_urgent(&self.told.borrow_and_update()) {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     /// Renews once; false when a later run has the lease.
     async fn renew(&mut self) -> Result<bool, NatsError> {
         // What is sent while there is no connection would only be sent later.
         self.key.nats.ready().await?;
-        match self.key.write(&self.host, self.last).await {
-            Ok(sequence) => {
-                self.last = sequence;
-                Ok(true)
+        // If this fails, or breaks off, it is not known what is stored.
+        let last = match self.last.take() {
+            Some(last) => last,
+            None => match self.look().await? {
+                Some(last) => last,
+                None => return Ok(false),
+            },
+        };
+        self.sent = self.told.borrow_and_update().clone().with_epoch(*self.epoch.borrow());
+        let value = serde_json::to_vec(&self.sent).map_err(store)?;
+        self.last = Some(self.key.write(value, last).await?);
+        Ok(true)
+    }
+
+    /// Reads which message is to be replaced; none when a later run has the lease.
+    async fn look(&mut self) -> Result<Option<u64>, NatsError> {
+        let found = self.key.read::<R>().await?;
+        let own = self.told.borrow().clone().with_epoch(*self.epoch.borrow()).run();
+        match found.run {
+            Some(run) if self.decided && run > own => return Ok(None),
+            // Told before it is stored, so that nobody can ask this run for a number that it does not know.
+            Some(run) if !self.decided && run.epoch >= own.epoch => {
+                self.epoch.send_replace(BootEpoch(run.epoch.0 + 1));
             }
-            Err(error) if is_conflict(&error) => {
-                let found = self.key.read().await?;
-                // A renewal of this run whose answer was lost; or the key is gone, or was put back from a backup.
-                self.last = found.sequence;
-                if found.epoch.is_some_and(|epoch| epoch > self.host.epoch) {
-                    return Ok(false);
-                }
-                Err(NatsError::Store(error.to_string()))
-            }
-            Err(error) => Err(NatsError::Store(error.to_string())),
+            _ => {}
         }
+        self.decided = true;
+        Ok(Some(found.sequence))
     }
 }

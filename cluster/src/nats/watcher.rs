@@ -1,4 +1,4 @@
-//! The task that keeps a table up to date with a bucket: that of functions, or that of hosts.
+//! The task that keeps a table up to date with a bucket: that of functions, of hosts, or of gateways.
 //!
 //! It works in sessions. A session asks the stream's leader how far the stream is, reads the last message of every subject
 //! up to there into a table of its own, swaps that in, and then follows message by message. It ends after 60 s, at a
@@ -62,6 +62,11 @@ pub(super) struct Watcher<T> {
 }
 
 impl<T: Follower> Watcher<T> {
+    /// A watcher of a table that nobody else finds behind.
+    pub(super) fn new(nats: &Nats, bucket: &Bucket, table: Arc<T>) -> Self {
+        Self { nats: nats.clone(), bucket: bucket.clone(), table, behind: Arc::default() }
+    }
+
     /// Runs until it is aborted.
     pub(super) async fn run(self) {
         let mut link = self.nats.link();

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar_model::{BootEpoch, HostState, Hosts};
+use samovar_model::{BootEpoch, HostIntent, HostReport, HostState, Hosts};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::config;
 use super::proxy::{Proxy, Way};
 use super::server::Server;
-use crate::contract::membership::{Members, host, id, membership_tests, shows, until};
+use crate::contract::membership::{Members, host, id, joined, membership_tests, shows, until};
 use crate::nats::{Nats, NatsConfig, NatsMembership};
 use crate::{Membership, MembershipError};
 
 /// Leases that live a tenth as long as by default.
-fn quick(server: &Server) -> NatsConfig {
+pub(super) fn quick(server: &Server) -> NatsConfig {
     let (host_renewal, host_expiry) = (Duration::from_millis(300), Duration::from_millis(1500));
     NatsConfig { host_renewal, host_expiry, ..config(server) }
 }
@@ -54,9 +54,9 @@ async fn a_silent_host_is_suspect_then_gone_and_can_come_back() {
     let proxy = Proxy::to(server.port()).await;
     let watcher = open(quick(&server)).await;
     let others = open(quick(&server)).await;
-    let _other = others.join(host("b", 5)).await.unwrap();
+    let _other = others.join(host("b", 5)).await;
     let cut_off = open(NatsConfig { servers: vec![proxy.url()], ..quick(&server) }).await;
-    let lease = cut_off.join(host("a", 5)).await.unwrap();
+    let lease = joined(&cut_off, host("a", 5)).await;
     let mut watch = watcher.watch();
     until(&mut watch, "it is there", ready("a")).await;
     sleep(Duration::from_millis(1500)).await;
@@ -77,11 +77,11 @@ async fn a_run_that_was_cut_off_cannot_take_its_lease_back() {
     let server = Server::start();
     let proxy = Proxy::to(server.port()).await;
     let cut_off = open(NatsConfig { servers: vec![proxy.url()], ..quick(&server) }).await;
-    let earlier = cut_off.join(host("a", 5)).await.unwrap();
+    let earlier = joined(&cut_off, host("a", 5)).await;
     proxy.hold(Way::ToServer, "HPUB $KV.samovar_host.a");
     proxy.holds().await;
     let direct = open(quick(&server)).await;
-    let later = direct.join(host("a", 6)).await.unwrap();
+    let later = joined(&direct, host("a", 6)).await;
     proxy.release();
     let mut held = earlier.held();
     timeout(Duration::from_secs(20), held.wait_for(|held| !held)).await.expect("the earlier run stops").unwrap();
@@ -96,13 +96,13 @@ async fn while_nats_is_away_nobody_is_gone_and_afterwards_only_who_is() {
     let mut server = Server::start();
     let watcher = open(quick(&server)).await;
     let (alive, dies) = (open(quick(&server)).await, open(quick(&server)).await);
-    let lease = alive.join(host("alive", 5)).await.unwrap();
-    let dying = dies.join(host("dies", 5)).await.unwrap();
+    let lease = alive.join(host("alive", 5)).await;
+    let dying = dies.join(host("dies", 5)).await;
     let mut watch = watcher.watch();
     until(&mut watch, "both are there", |hosts| ready("alive")(hosts) && ready("dies")(hosts)).await;
     server.kill();
     drop((dying, dies));
-    let refused = alive.join(host("new", 5)).await.err().expect("NATS is away");
+    let refused = alive.ask(&id("alive"), HostIntent::Draining).await.expect_err("NATS is away");
     assert!(matches!(refused, MembershipError::Unavailable(_)), "{refused}");
     tokio::join!(
         stays_ready(&watcher, "alive", Duration::from_secs(4)),
@@ -122,7 +122,7 @@ async fn a_store_that_is_up_but_does_not_answer_makes_nobody_gone() {
     let server = Server::start();
     let watcher = open(quick(&server)).await;
     let hosts = open(quick(&server)).await;
-    let lease = hosts.join(host("a", 5)).await.unwrap();
+    let lease = hosts.join(host("a", 5)).await;
     until(&mut watcher.watch(), "it is there", ready("a")).await;
     sleep(Duration::from_secs(2)).await;
     // The connection stays up for some seconds: pings are not missed at once.
@@ -139,8 +139,8 @@ async fn a_store_that_is_up_but_does_not_answer_makes_nobody_gone() {
 async fn a_host_that_died_before_a_process_began_is_not_ready_there() {
     let server = Server::start();
     let hosts = open(quick(&server)).await;
-    let _alive = hosts.join(host("alive", 5)).await.unwrap();
-    drop(hosts.join(host("dead", 5)).await.unwrap());
+    let _alive = hosts.join(host("alive", 5)).await;
+    drop(joined(&hosts, host("dead", 5)).await);
     sleep(Duration::from_millis(2500)).await;
     let fresh = open(quick(&server)).await;
     let mut watch = fresh.watch();
@@ -148,4 +148,76 @@ async fn a_host_that_died_before_a_process_began_is_not_ready_there() {
     assert!(!shows(&watch.borrow(), "dead", HostState::Ready), "{:?}", watch.borrow());
     until(&mut watch, "the living one is ready", ready("alive")).await;
     until(&mut watch, "the dead one is gone", |hosts| shows(hosts, "dead", HostState::Gone)).await;
+}
+
+/// A server that is not there, and what a process is told of it.
+fn away(server: &mut Server) -> NatsConfig {
+    server.kill();
+    NatsConfig { patience: Duration::from_millis(100), ..quick(server) }
+}
+
+#[tokio::test]
+async fn hosts_that_start_while_nats_is_away_are_members_when_it_is_back() {
+    let mut server = Server::start();
+    let config = away(&mut server);
+    let (hosts, watcher) = (open(config.clone()).await, open(config).await);
+    let mut leases = Vec::new();
+    for name in ["a", "b"] {
+        leases.push(timeout(Duration::from_millis(200), hosts.join(host(name, 5))).await.expect("at once"));
+    }
+    leases[0].report(HostReport { intent: HostIntent::Draining, ..HostReport::default() });
+    sleep(Duration::from_secs(2)).await;
+    for lease in &leases {
+        assert!(*lease.held().borrow() && *lease.epoch().borrow() == BootEpoch(5));
+    }
+    assert!(watcher.watch().borrow().members.is_empty());
+    server.restart();
+    let both = |hosts: &Hosts| shows(hosts, "a", HostState::Draining) && shows(hosts, "b", HostState::Ready);
+    until(&mut watcher.watch(), "both are members", both).await;
+    assert_eq!(*leases[0].epoch().borrow(), BootEpoch(5), "there was no earlier run");
+}
+
+#[tokio::test]
+async fn a_run_that_started_while_nats_was_away_takes_the_lease_of_the_one_before() {
+    let mut server = Server::start();
+    let first = open(quick(&server)).await;
+    drop(joined(&first, host("a", 1000)).await);
+    let second = open(away(&mut server)).await;
+    // Its clock has gone back.
+    let lease = second.join(host("a", 10)).await;
+    let mut epoch = lease.epoch();
+    assert_eq!(*epoch.borrow_and_update(), BootEpoch(10));
+    server.restart();
+    timeout(Duration::from_secs(20), epoch.changed()).await.expect("it rises").unwrap();
+    assert_eq!(*epoch.borrow_and_update(), BootEpoch(1001));
+    let taken = |hosts: &Hosts| ready("a")(hosts) && hosts.members[&id("a")].record.epoch == BootEpoch(1001);
+    until(&mut second.watch(), "the lease is taken", taken).await;
+    let renewed = timeout(Duration::from_secs(1), epoch.changed()).await;
+    assert!(renewed.is_err() && *lease.held().borrow(), "the number stays");
+}
+
+#[tokio::test]
+async fn a_run_whose_first_word_was_held_up_gives_way_to_a_later_one() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port()).await;
+    let slow = open(NatsConfig { servers: vec![proxy.url()], ..quick(&server) }).await;
+    proxy.hold(Way::ToServer, "HPUB $KV.samovar_host.a");
+    let earlier = slow.join(host("a", 5)).await;
+    proxy.holds().await;
+    let direct = open(quick(&server)).await;
+    let later = joined(&direct, host("a", 6)).await;
+    assert!(*earlier.held().borrow(), "it knows of nobody else");
+    proxy.release();
+    timeout(Duration::from_secs(20), earlier.held().wait_for(|held| !held)).await.expect("it gives way").unwrap();
+    assert!(*later.held().borrow() && *earlier.epoch().borrow() == BootEpoch(5));
+}
+
+#[tokio::test]
+async fn leaving_while_nats_is_away_fails_soon() {
+    let mut server = Server::start();
+    let process = open(quick(&server)).await;
+    let lease = joined(&process, host("a", 5)).await;
+    server.kill();
+    let left = timeout(Duration::from_secs(10), lease.leave()).await.expect("it does not wait for NATS");
+    assert!(matches!(left, Err(MembershipError::Unavailable(_))), "{left:?}");
 }

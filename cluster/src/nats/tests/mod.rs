@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod connection;
+mod gateways;
 mod membership;
 mod proxy;
 mod registry;

@@ -1,6 +1,7 @@
 //! Three servers: the contracts that matter most, and the loss of one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -8,10 +9,12 @@ use tokio::time::sleep;
 use super::registry::{assert_all_there, deploy_all_along, race};
 use super::server::Server;
 use super::{Process, config};
+use crate::contract::gateways::{self, gateway_tests};
+use crate::contract::membership::{Members, membership_tests};
 use crate::contract::{Backend, contract_tests};
 use crate::embedded::DataDir;
-use crate::nats::{Nats, NatsArtifacts, NatsConfig, NatsRegistry};
-use crate::{Artifacts, Registry};
+use crate::nats::{Nats, NatsArtifacts, NatsConfig, NatsGateways, NatsMembership, NatsRegistry};
+use crate::{Artifacts, Gateways, Membership, Registry};
 
 struct Three {
     servers: [Server; 3],
@@ -41,6 +44,48 @@ impl Backend for Three {
 contract_tests!(Three: concurrent_deploys_of_one_name_serialise, every_commit_is_published_with_its_version,
     numbers_are_never_reused_after_a_delete, everything_survives_reopening,
     a_clash_names_both_functions_and_the_route, collecting_spares_what_is_referred_to_or_new);
+
+/// The processes' views, each through another server.
+struct Views {
+    three: Three,
+    opened: AtomicUsize,
+}
+
+impl Views {
+    fn start() -> Self {
+        Self { three: Three::new(), opened: AtomicUsize::new(0) }
+    }
+
+    async fn connect(&self) -> Nats {
+        let first = self.opened.fetch_add(1, Relaxed);
+        Nats::connect(self.three.config(first)).await.unwrap()
+    }
+}
+
+impl Members for Views {
+    async fn new() -> Self {
+        Self::start()
+    }
+
+    async fn open(&self) -> Arc<dyn Membership> {
+        Arc::new(NatsMembership::open(&self.connect().await))
+    }
+}
+
+membership_tests!(Views: a_report_is_shown, a_later_run_takes_the_lease_and_the_earlier_stops,
+    a_run_with_a_clock_that_went_back_is_later_still);
+
+impl gateways::Backend for Views {
+    async fn new() -> Self {
+        Self::start()
+    }
+
+    async fn open(&self) -> Arc<dyn Gateways> {
+        Arc::new(NatsGateways::open(&self.connect().await))
+    }
+}
+
+gateway_tests!(Views: what_a_gateway_routes_by_is_shown, a_gateway_that_left_is_not_shown);
 
 #[tokio::test]
 async fn of_two_processes_at_two_servers_exactly_one_gets_a_route() {
