@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use samovar_model::{BootEpoch, HostId, HostIntent, HostRecord, HostState, Hosts, Member};
+use samovar_model::{BootEpoch, HostId, HostIntent, HostRecord, HostReport, HostState, Hosts, Member};
 
 use super::member_table::{Drafted, MemberTable, Record, Run, Standing};
+use super::snapshot_file::Known;
 use super::watcher::{Follower, Message};
 
 /// What the key begins with under which a host is asked for something. Hosts' names have no dots.
@@ -106,5 +108,50 @@ impl Record for HostRecord {
             (record.id.clone(), Member { record, state })
         };
         Hosts { members: members.map(member).collect() }
+    }
+}
+
+/// What is kept on disk: where hosts are, not how busy.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct KnownHosts {
+    pub(super) hosts: Vec<HostRecord>,
+}
+
+impl Known for KnownHosts {
+    const FILE: &'static str = "hosts.json";
+    type Table = Hosts;
+
+    fn of(table: &Hosts) -> Self {
+        let there = table.members.values().filter(|member| member.state != HostState::Gone);
+        let kept = |record: &HostRecord| HostRecord {
+            report: HostReport { intent: record.report.intent, ..HostReport::default() },
+            ..record.clone()
+        };
+        Self { hosts: there.map(|member| kept(&member.record)).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::membership::host;
+    use samovar_model::HostLoad;
+
+    fn known(members: &[(&str, u64, HostState)]) -> KnownHosts {
+        let member = |&(name, busy, state): &(&str, u64, HostState)| {
+            let mut record = host(name, 5);
+            record.report.load = HostLoad { busy, ..HostLoad::default() };
+            (record.id.clone(), Member { record: Arc::new(record), state })
+        };
+        KnownHosts::of(&Hosts { members: members.iter().map(member).collect() })
+    }
+
+    #[test]
+    fn the_file_changes_with_hosts_and_not_with_their_load() {
+        use HostState::{Gone, Ready, Suspect};
+        let before = known(&[("a", 1, Ready)]);
+        assert_eq!(known(&[("a", 2, Suspect)]), before);
+        assert_eq!(known(&[("a", 2, Ready), ("b", 0, Gone)]), before);
+        assert_ne!(known(&[("a", 1, Ready), ("b", 0, Ready)]), before);
     }
 }

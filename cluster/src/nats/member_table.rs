@@ -128,6 +128,21 @@ impl<R: Record> Contents<R> {
         let id = record.id().clone();
         self.seen.insert(id, Seen { record: Arc::new(record), version, heard, listed: true, standing });
     }
+
+    /// Takes the empty value of a member that left; other keys are not members.
+    fn leave(&mut self, key: &str) {
+        if let Ok(id) = key.parse::<R::Id>() {
+            self.seen.remove(&id);
+        }
+    }
+
+    fn pass(&mut self, version: u64) -> bool {
+        let is_new = self.version.is_none_or(|known| version > known);
+        if is_new {
+            self.version = Some(version);
+        }
+        is_new
+    }
 }
 
 impl<R: Record> Seen<R> {
@@ -159,6 +174,16 @@ impl<R: Record> MemberTable<R> {
         let contents = self.contents();
         let expected = !contents.seen.is_empty();
         expected.then(|| contents.heard.map_or(Duration::MAX, |heard| heard.elapsed()))
+    }
+
+    /// Takes members that an earlier run of this process knew, who have not been heard since.
+    pub(super) fn remember(&self, records: impl IntoIterator<Item = R>) {
+        let mut contents = self.contents();
+        for record in records {
+            let id = record.id().clone();
+            let seen = Seen { record: Arc::new(record), version: 0, heard: None, listed: false, standing: None };
+            contents.seen.insert(id, seen);
+        }
     }
 
     /// Decides on everybody's standing, and shows it. While frozen nobody gets worse.
@@ -205,6 +230,7 @@ impl<R: Record> MemberTable<R> {
         }
         for Drafted { key, value, version, stored } in draft {
             if value.is_empty() {
+                contents.leave(&key);
                 continue;
             }
             let Some(record) = read::<R>(&key, &value) else { continue };
@@ -219,16 +245,6 @@ impl<R: Record> MemberTable<R> {
         drop(contents);
         self.changed.notify_one();
         true
-    }
-}
-
-impl<R: Record> Contents<R> {
-    fn pass(&mut self, version: u64) -> bool {
-        let is_new = self.version.is_none_or(|known| version > known);
-        if is_new {
-            self.version = Some(version);
-        }
-        is_new
     }
 }
 
@@ -255,9 +271,7 @@ impl<R: Record> Follower for MemberTable<R> {
         let now = Some(Instant::now());
         contents.heard = now;
         if message.value.is_empty() {
-            if let Ok(id) = message.key.parse::<R::Id>() {
-                contents.seen.remove(&id);
-            }
+            contents.leave(message.key);
         } else if let Some(record) = read::<R>(message.key, message.value) {
             contents.hear(record, message.version, now);
         }

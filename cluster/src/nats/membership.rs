@@ -1,8 +1,9 @@
 //! The membership in a key-value bucket: one key for each host, which its run renews by compare-and-set.
 //!
-//! Three tasks: the watcher feeds the table, the judge decides who is suspect or gone, and each lease renews itself. A host
-//! that was replaced by a later run of the same name finds its key changed at its next renewal, and stops.
+//! Four tasks: the watcher feeds the table, the judge decides who is suspect or gone, another keeps the table on disk for a
+//! start without NATS, and each lease renews itself. A host that was replaced by a later run of the same name finds its key changed at its next renewal, and stops.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,9 +14,10 @@ use tokio_util::task::AbortOnDropHandle;
 use samovar_model::{BootEpoch, HostId, HostIntent, HostRecord, HostReport, Hosts};
 
 use super::Nats;
-use super::host_table::{Asked, HostTable, ask_key};
+use super::host_table::{Asked, HostTable, KnownHosts, ask_key};
 use super::judge::Judge;
 use super::lease::{KeptLease, put};
+use super::snapshot_file;
 use super::watcher::Watcher;
 use crate::{Lease, Membership, MembershipError};
 
@@ -23,16 +25,24 @@ use crate::{Lease, Membership, MembershipError};
 pub struct NatsMembership {
     nats: Nats,
     table: Arc<HostTable>,
-    /// The watcher and the judge; ended when the membership and all its leases are dropped.
+    /// The watcher, the judge and who writes to disk; ended when the membership and all its leases are dropped.
     tasks: Arc<JoinSet<()>>,
 }
 
 impl NatsMembership {
-    /// Begins to watch. The table is empty until NATS has told what is in it.
-    pub fn open(nats: &Nats) -> Self {
+    /// Begins to watch. Until NATS has told what is in it, the table has the hosts that the last process with this directory
+    /// knew: suspect, since they have not been heard, and never gone. Without a directory it is empty. Blocks on the disk.
+    pub fn open(nats: &Nats, dir: Option<&Path>) -> Self {
         let table = Arc::new(HostTable::default());
         let bucket = nats.buckets().hosts.clone();
         let mut tasks = JoinSet::new();
+        if let Some(dir) = dir {
+            if let Some(known) = snapshot_file::read::<KnownHosts>(dir) {
+                table.members.remember(known.hosts);
+                table.members.judge(nats.config().host_expiry, true);
+            }
+            tasks.spawn(snapshot_file::keep::<KnownHosts>(dir.to_owned(), table.members.shown.subscribe()));
+        }
         tasks.spawn(Watcher::new(nats, &bucket, table.clone()).run());
         tasks.spawn(Judge { nats: nats.clone(), bucket, table: table.members.clone() }.run());
         Self { nats: nats.clone(), table, tasks: Arc::new(tasks) }

@@ -28,7 +28,7 @@ use super::Nats;
 use super::connection::is_conflict;
 use super::entry::Entry;
 use super::snapshot_file;
-use super::table::{Table, View};
+use super::table::{KnownFunctions, Table, View};
 use super::watcher::{Follower as _, Watcher};
 use crate::embedded::DataDir;
 use crate::{Deployment, NewRevision, Registry, RegistryError, Snapshot, rules};
@@ -86,15 +86,15 @@ impl NatsRegistry {
     /// [`RegistryError::Unavailable`] when there is neither.
     pub async fn open(nats: &Nats, dir: &DataDir) -> Result<Self, RegistryError> {
         let path = dir.path().to_owned();
-        let known = tokio::task::spawn_blocking(move || snapshot_file::read(&path)).await;
+        let known = tokio::task::spawn_blocking(move || snapshot_file::read::<KnownFunctions>(&path)).await;
         let known = known.map_err(|error| RegistryError::Unavailable(error.to_string()))?;
         let from_disk = known.is_some();
-        let table = Arc::new(Table::new(known.unwrap_or_default()));
+        let table = Arc::new(Table::new(known.map(Snapshot::from).unwrap_or_default()));
         let behind = Arc::new(Notify::new());
         let bucket = nats.buckets().functions.clone();
         let watcher = Watcher { nats: nats.clone(), bucket, table: table.clone(), behind: behind.clone() };
-        let tasks =
-            [tokio::spawn(snapshot_file::keep(dir.path().to_owned(), table.watch())), tokio::spawn(watcher.run())];
+        let keep = snapshot_file::keep::<KnownFunctions>(dir.path().to_owned(), table.watch());
+        let tasks = [tokio::spawn(keep), tokio::spawn(watcher.run())];
         let shared = Arc::new(Shared { nats: nats.clone(), table, behind, turn: Mutex::default() });
         let registry = Self { shared, tasks, _dir: dir.clone() };
         let deadline = Instant::now() + nats.config().patience;

@@ -1,33 +1,40 @@
-//! The last known table on disk, so that a process can start and serve while NATS is away.
+//! The last known tables on disk, so that a process can start and serve while NATS is away.
 //!
-//! Written by a task of its own, a little after the table changed; read once, at start.
+//! Each is written by a task of its own, a little after the table changed; read once, at start.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use samovar_model::FunctionState;
-
-use crate::Snapshot;
 use crate::durable::write_private;
 
-const NAME: &str = "registry.json";
 /// Changes that follow each other this closely are written once.
 const PAUSE: Duration = Duration::from_millis(200);
 
-#[derive(Serialize, Deserialize)]
-struct Known {
-    version: u64,
-    functions: Vec<Arc<FunctionState>>,
+/// What is kept of a table.
+pub(super) trait Known: Serialize + DeserializeOwned + PartialEq + Send + 'static {
+    /// The file's name.
+    const FILE: &'static str;
+    /// The table that it is kept of.
+    type Table: Send + Sync + 'static;
+
+    /// What is worth keeping; the file is written when this changes.
+    fn of(table: &Self::Table) -> Self;
+
+    /// Whether nothing in it would break what relies on it.
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
-/// The table that an earlier run left, if there is one that can be read. Blocks on the disk.
-pub(super) fn read(dir: &Path) -> Option<Snapshot> {
-    let file = dir.join(NAME);
+/// What an earlier run left, if it left something that can be read. Blocks on the disk.
+pub(super) fn read<K: Known>(dir: &Path) -> Option<K> {
+    let file = dir.join(K::FILE);
     let json = match std::fs::read(&file) {
         Ok(json) => json,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -36,11 +43,8 @@ pub(super) fn read(dir: &Path) -> Option<Snapshot> {
             return None;
         }
     };
-    match serde_json::from_slice::<Known>(&json) {
-        Ok(known) if known.functions.iter().all(|function| function.revision(function.current).is_some()) => {
-            let functions = known.functions.into_iter().map(|function| (function.name.clone(), function)).collect();
-            Some(Snapshot { version: known.version, functions })
-        }
+    match serde_json::from_slice::<K>(&json) {
+        Ok(known) if known.is_whole() => Some(known),
         Ok(_) => {
             tracing::warn!(file = %file.display(), "the last known table is not whole");
             None
@@ -53,19 +57,25 @@ pub(super) fn read(dir: &Path) -> Option<Snapshot> {
 }
 
 /// Writes every change to disk, until it is aborted or the table is gone.
-pub(super) async fn keep(dir: PathBuf, mut newest: watch::Receiver<Arc<Snapshot>>) {
+pub(super) async fn keep<K: Known>(dir: PathBuf, mut newest: watch::Receiver<Arc<K::Table>>) {
+    let file = dir.join(K::FILE);
+    let mut written = None;
     while newest.changed().await.is_ok() {
-        let snapshot = newest.borrow_and_update().clone();
-        let target = dir.clone();
-        let written = tokio::task::spawn_blocking(move || write(&target, &snapshot)).await;
-        if let Ok(Err(error)) = written {
-            tracing::warn!(file = %dir.join(NAME).display(), %error, "the last known table cannot be written");
+        let known = K::of(&newest.borrow_and_update());
+        if written.as_ref() != Some(&known) {
+            written = write(dir.clone(), known).await.map_or_else(
+                |error| {
+                    tracing::warn!(file = %file.display(), %error, "the last known table cannot be written");
+                    None
+                },
+                Some,
+            );
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-fn write(dir: &Path, snapshot: &Snapshot) -> io::Result<()> {
-    let known = Known { version: snapshot.version, functions: snapshot.functions.values().cloned().collect() };
-    write_private(dir, NAME, &serde_json::to_vec(&known)?)
+async fn write<K: Known>(dir: PathBuf, known: K) -> io::Result<K> {
+    let write = move || write_private(&dir, K::FILE, &serde_json::to_vec(&known)?).map(|()| known);
+    tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
 }

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use samovar_model::{FunctionName, FunctionState};
 
 use super::entry::Entry;
+use super::snapshot_file::Known;
 use super::watcher::{Follower, Message};
 use crate::{RegistryError, Snapshot};
 
@@ -61,6 +63,33 @@ impl Contents {
                 *function = same.clone();
             }
         }
+    }
+}
+
+/// What is kept on disk.
+#[derive(Serialize, Deserialize, PartialEq)]
+pub(super) struct KnownFunctions {
+    version: u64,
+    functions: Vec<Arc<FunctionState>>,
+}
+
+impl Known for KnownFunctions {
+    const FILE: &'static str = "registry.json";
+    type Table = Snapshot;
+
+    fn of(snapshot: &Snapshot) -> Self {
+        Self { version: snapshot.version, functions: snapshot.functions.values().cloned().collect() }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.functions.iter().all(|function| function.revision(function.current).is_some())
+    }
+}
+
+impl From<KnownFunctions> for Snapshot {
+    fn from(known: KnownFunctions) -> Self {
+        let functions = known.functions.into_iter().map(|function| (function.name.clone(), function)).collect();
+        Self { version: known.version, functions }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Leases when hosts fall silent, when NATS does, and when both do.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::config;
 use super::proxy::{Proxy, Way};
 use super::server::Server;
 use crate::contract::membership::{Members, host, id, joined, membership_tests, shows, until};
+use crate::nats::host_table::KnownHosts;
 use crate::nats::{Nats, NatsConfig, NatsMembership};
 use crate::{Membership, MembershipError};
 
@@ -20,7 +22,7 @@ pub(super) fn quick(server: &Server) -> NatsConfig {
 }
 
 async fn open(config: NatsConfig) -> NatsMembership {
-    NatsMembership::open(&Nats::connect(config).await.unwrap())
+    NatsMembership::open(&Nats::connect(config).await.unwrap(), None)
 }
 
 struct One(Server);
@@ -220,4 +222,71 @@ async fn leaving_while_nats_is_away_fails_soon() {
     server.kill();
     let left = timeout(Duration::from_secs(10), lease.leave()).await.expect("it does not wait for NATS");
     assert!(matches!(left, Err(MembershipError::Unavailable(_))), "{left:?}");
+}
+
+async fn open_in(dir: &Path, config: NatsConfig) -> NatsMembership {
+    NatsMembership::open(&Nats::connect(config).await.unwrap(), Some(dir))
+}
+
+/// Waits until the directory has the hosts of these names.
+async fn on_disk(dir: &Path, names: &[&str]) {
+    let read = || serde_json::from_slice::<KnownHosts>(&std::fs::read(dir.join("hosts.json")).ok()?).ok();
+    let there = |known: &KnownHosts| known.hosts.iter().map(|host| host.id.as_str()).eq(names.iter().copied());
+    let written = async {
+        while !read().is_some_and(|known| there(&known)) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), written).await.expect("the table is on disk");
+}
+
+#[tokio::test]
+async fn a_process_that_starts_without_nats_knows_the_hosts_of_last_time() {
+    let mut server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let earlier = open_in(dir.path(), quick(&server)).await;
+    let (alive, dies) = (open(quick(&server)).await, open(quick(&server)).await);
+    let (_lease, dying) = (alive.join(host("alive", 5)).await, dies.join(host("dies", 6)).await);
+    on_disk(dir.path(), &["alive", "dies"]).await;
+    drop(earlier);
+    let later = open_in(dir.path(), away(&mut server)).await;
+    drop((dying, dies));
+    let mut watch = later.watch();
+    let suspect = |hosts: &Hosts| shows(hosts, "alive", HostState::Suspect) && shows(hosts, "dies", HostState::Suspect);
+    assert!(suspect(&watch.borrow()), "{:?}", watch.borrow());
+    assert_eq!(*watch.borrow().members[&id("dies")].record, host("dies", 6));
+    let changed = timeout(Duration::from_secs(3), watch.wait_for(|hosts| !suspect(hosts))).await.is_ok();
+    assert!(!changed, "they stay usable: {:?}", watch.borrow());
+    server.restart();
+    until(&mut watch, "the living one is ready", ready("alive")).await;
+    until(&mut watch, "the dead one is gone", |hosts| shows(hosts, "dies", HostState::Gone)).await;
+    on_disk(dir.path(), &["alive"]).await;
+}
+
+#[tokio::test]
+async fn hosts_of_last_time_that_are_no_members_any_more_are_forgotten() {
+    let mut server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let hosts = open_in(dir.path(), quick(&server)).await;
+    let (lease, _stays) = (joined(&hosts, host("left", 5)).await, joined(&hosts, host("stays", 5)).await);
+    on_disk(dir.path(), &["left", "stays"]).await;
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(dir.path().join("hosts.json"), copy.path().join("hosts.json")).unwrap();
+    lease.leave().await.unwrap();
+    let later = open_in(copy.path(), away(&mut server)).await;
+    assert_eq!(later.watch().borrow().members.len(), 2);
+    server.restart();
+    let mut watch = later.watch();
+    until(&mut watch, "only the member is left", |hosts| hosts.members.len() == 1 && ready("stays")(hosts)).await;
+}
+
+#[tokio::test]
+async fn a_table_on_disk_that_cannot_be_read_is_ignored() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("hosts.json"), "{\"hosts\": [{}]}").unwrap();
+    let process = open_in(dir.path(), quick(&server)).await;
+    assert!(process.watch().borrow().members.is_empty());
+    let _lease = joined(&process, host("a", 5)).await;
+    on_disk(dir.path(), &["a"]).await;
 }

@@ -68,7 +68,7 @@ impl Members for Views {
     }
 
     async fn open(&self) -> Arc<dyn Membership> {
-        Arc::new(NatsMembership::open(&self.connect().await))
+        Arc::new(NatsMembership::open(&self.connect().await, None))
     }
 }
 
