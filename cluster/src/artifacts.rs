@@ -1,10 +1,12 @@
 //! The store of artifacts: components' bytes, named by their sha256.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
 use samovar_model::Digest;
 
@@ -26,7 +28,7 @@ pub enum ArtifactError {
         /// The file or directory.
         path: PathBuf,
         /// What the system said.
-        error: std::io::Error,
+        error: io::Error,
     },
 }
 
@@ -42,6 +44,16 @@ pub trait Artifacts: Send + Sync + 'static {
     /// Removes every artifact that is not in `keep` and was not uploaded since this process started; from a store that
     /// many processes share, only those that have been there for some time. Answers how many were removed.
     async fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError>;
+}
+
+/// An artifact's bytes, in order, on their way from a peer. They need not be the right ones: whoever asked verifies them.
+pub type PeerBytes = BoxStream<'static, io::Result<Bytes>>;
+
+/// Other members that may have an artifact, for when the store that all share cannot be reached.
+pub trait Peers: Send + Sync + 'static {
+    /// The artifact as one peer after the other has it, best first; those that have not got it are left out. The next peer
+    /// is asked only when this is polled again, because the bytes of the one before were of no use.
+    fn fetch(&self, digest: &Digest) -> BoxStream<'static, PeerBytes>;
 }
 
 /// An artifact that is being written.

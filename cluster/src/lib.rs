@@ -14,7 +14,7 @@ pub mod nats;
 pub mod registry;
 mod rules;
 
-pub use artifacts::{ArtifactError, Artifacts, Upload};
+pub use artifacts::{ArtifactError, Artifacts, PeerBytes, Peers, Upload};
 pub use gateways::{GatewayLease, GatewayTable, Gateways};
 pub use membership::{Lease, Membership, MembershipError};
 pub use registry::{Deployment, NewRevision, Registry, RegistryError, Snapshot};

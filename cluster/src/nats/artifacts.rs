@@ -2,12 +2,12 @@
 //!
 //! An upload is written to the data directory first, verified and synced, and then copied into the object store under its
 //! digest. A read answers from the data directory, and fetches what is not there: once, however many ask, and verified
-//! before it gets its name. What is deleted, and when, is in `garbage.rs`.
+//! before it gets its name; from peers, where the object store fails. What is deleted, and when, is in `garbage.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -16,20 +16,24 @@ use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::object_store::{GetErrorKind, ObjectStore};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncReadExt as _;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+use tokio_util::io::ReaderStream;
 
 use samovar_model::Digest;
 
 use super::connection::is_conflict;
 use super::{Nats, NatsError, garbage};
 use crate::embedded::{DataDir, EmbeddedArtifacts};
-use crate::{ArtifactError, Artifacts, Upload};
+use crate::{ArtifactError, Artifacts, Peers, Upload};
 
 /// How often something is tried again that another process's upload or collection got in the way of.
 const ATTEMPTS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 256 << 10;
+/// How long the search for a peer that has an artifact may take.
+const SEARCH: Duration = Duration::from_secs(10);
 
 /// The artifacts that many processes share.
 pub struct NatsArtifacts {
@@ -41,6 +45,8 @@ struct Shared {
     local: EmbeddedArtifacts,
     /// What this process uploaded, which [`Artifacts::collect`] leaves alone.
     uploaded: Mutex<BTreeSet<Digest>>,
+    /// Who is asked where the object store fails.
+    peers: OnceLock<Arc<dyn Peers>>,
     /// Held while an artifact is fetched, so that it is fetched once.
     fetching: Mutex<BTreeMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
 }
@@ -53,7 +59,22 @@ impl NatsArtifacts {
     pub fn open(nats: &Nats, dir: &DataDir) -> Result<Self, ArtifactError> {
         let local = EmbeddedArtifacts::open(dir)?;
         let (uploaded, fetching) = (Mutex::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { nats: nats.clone(), local, uploaded, fetching }) })
+        Ok(Self { shared: Arc::new(Shared { nats: nats.clone(), local, uploaded, peers: OnceLock::new(), fetching }) })
+    }
+
+    /// From now on asks these peers for artifacts that the object store cannot give. Told once: false when others were
+    /// told already, which stay.
+    pub fn set_peers(&self, peers: Arc<dyn Peers>) -> bool {
+        self.shared.peers.set(peers).is_ok()
+    }
+
+    /// The copy in this process's data directory, verified as by [`Artifacts::file`]. Nobody is asked for what is not
+    /// there: this is for answering peers, which ask everybody themselves.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Missing`] when there is no copy.
+    pub async fn local_file(&self, digest: &Digest) -> Result<PathBuf, ArtifactError> {
+        self.shared.local.file(digest).await
     }
 }
 
@@ -131,37 +152,64 @@ impl Shared {
         if let Ok(path) = self.local.file(digest).await {
             return Ok(path);
         }
-        let mut failed = ArtifactError::Missing(*digest);
-        for _ in 0..ATTEMPTS {
-            match self.fetch_once(digest).await {
-                Ok(()) => return self.local.file(digest).await,
-                // A server that lags may not have it yet: only the leader knows that it is not there.
-                Err(ArtifactError::Missing(_)) if self.record(digest).await?.is_none() => {
-                    return Err(ArtifactError::Missing(*digest));
-                }
-                // Another upload of the same bytes may have replaced the chunks under the reader.
-                Err(error @ (ArtifactError::Missing(_) | ArtifactError::Unavailable(_))) => failed = error,
-                Err(error) => return Err(error),
+        let mut failed = self.ask_store(digest).await;
+        if matches!(failed, Err(ArtifactError::Unavailable(_) | ArtifactError::Damaged(_)))
+            && self.ask_peers(digest).await
+        {
+            return self.local.file(digest).await;
+        }
+        for _ in 1..ATTEMPTS {
+            // Another upload of the same bytes may have replaced the chunks under the reader.
+            if !matches!(failed, Err(ArtifactError::Unavailable(_))) {
+                break;
             }
             tokio::time::sleep(PAUSE).await;
+            failed = self.ask_store(digest).await;
         }
-        Err(failed)
+        failed?;
+        self.local.file(digest).await
     }
 
-    async fn fetch_once(&self, digest: &Digest) -> Result<(), ArtifactError> {
-        let object = self.store().await?.get(digest.to_string()).await;
-        let mut object = object.map_err(|error| match error.kind() {
-            GetErrorKind::NotFound => ArtifactError::Missing(*digest),
-            _ => unavailable(error),
-        })?;
+    async fn ask_store(&self, digest: &Digest) -> Result<(), ArtifactError> {
+        let object = match self.store().await?.get(digest.to_string()).await {
+            Ok(object) => object,
+            // A server that lags may not have it yet: only the leader knows that it is not there.
+            Err(error) if error.kind() == GetErrorKind::NotFound => {
+                return Err(match self.record(digest).await? {
+                    None => ArtifactError::Missing(*digest),
+                    Some(_) => unavailable(error),
+                });
+            }
+            Err(error) => return Err(unavailable(error)),
+        };
+        self.keep(digest, ReaderStream::with_capacity(object, READ_BYTES)).await
+    }
+
+    /// Asks one peer after the other, until one gave the right bytes.
+    async fn ask_peers(&self, digest: &Digest) -> bool {
+        let Some(peers) = self.peers.get() else { return false };
+        let mut sources = peers.fetch(digest);
+        while let Ok(Some(bytes)) = timeout(SEARCH, sources.next()).await {
+            match self.keep(digest, bytes).await {
+                Ok(()) => return true,
+                Err(error) => tracing::warn!(%digest, %error, "a peer's copy is of no use"),
+            }
+        }
+        false
+    }
+
+    /// Keeps the bytes, if they are the right ones.
+    async fn keep(
+        &self,
+        digest: &Digest,
+        mut bytes: impl futures_util::Stream<Item = io::Result<Bytes>> + Unpin,
+    ) -> Result<(), ArtifactError> {
         let mut upload = self.local.begin().await?;
-        let mut buffer = BytesMut::new();
-        loop {
-            buffer.reserve(READ_BYTES);
-            let read = tokio::time::timeout(self.nats.config().answer_timeout, object.read_buf(&mut buffer)).await;
-            match read.map_err(|_| unavailable(format!("artifact {digest} does not arrive")))? {
-                Ok(0) => break,
-                Ok(_) => upload.write(buffer.split().freeze()).await?,
+        let patience = self.nats.config().answer_timeout;
+        let late = |_| unavailable(format!("artifact {digest} does not arrive"));
+        while let Some(chunk) = timeout(patience, bytes.next()).await.map_err(late)? {
+            match chunk {
+                Ok(chunk) => upload.write(chunk).await?,
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     return Err(ArtifactError::Damaged(*digest));
                 }

@@ -17,20 +17,20 @@ use crate::nats::{Nats, NatsArtifacts, NatsConfig};
 use crate::{ArtifactError, Artifacts};
 
 /// A process's artifacts, with its data directory.
-struct Store {
-    artifacts: Arc<NatsArtifacts>,
-    nats: Nats,
-    dir: tempfile::TempDir,
+pub(super) struct Store {
+    pub(super) artifacts: Arc<NatsArtifacts>,
+    pub(super) nats: Nats,
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Store {
-    async fn open(config: NatsConfig) -> Self {
+    pub(super) async fn open(config: NatsConfig) -> Self {
         let (nats, dir) = (Nats::connect(config).await.unwrap(), tempfile::tempdir().unwrap());
         let artifacts = NatsArtifacts::open(&nats, &DataDir::open(dir.path()).unwrap()).unwrap();
         Self { artifacts: Arc::new(artifacts), nats, dir }
     }
 
-    async fn read(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
+    pub(super) async fn read(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
         self.artifacts.file(digest).await.map(|path| std::fs::read(path).unwrap())
     }
 

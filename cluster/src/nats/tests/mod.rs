@@ -4,6 +4,7 @@ mod artifacts;
 mod connection;
 mod gateways;
 mod membership;
+mod peers;
 mod proxy;
 mod registry;
 mod server;
