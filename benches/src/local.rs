@@ -26,7 +26,7 @@ impl Dispatcher for Local {
     type Target = Arc<Revision>;
     type Body = ResponseBody;
 
-    fn target(&self, function: &FunctionName, revision: &Arc<samovar_model::Revision>) -> Self::Target {
+    fn target(&self, function: &FunctionName, revision: &Arc<samovar_model::Revision>, _: u64) -> Self::Target {
         self.0.revision(function, revision)
     }
 

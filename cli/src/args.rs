@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::cluster::{control, drain, gateway, host, hosts};
 use crate::{build, completions, delete, deploy, docs, invoke, list, logs, new, revisions, rollback, show, stats, up};
 
 /// Samovar keeps small sandboxed programs hot and serves them on demand
@@ -63,6 +64,12 @@ pub(crate) enum Command {
     Invoke(invoke::InvokeArgs),
     Logs(logs::LogsArgs),
     Stats(stats::StatsArgs),
+    Host(host::HostArgs),
+    Gateway(gateway::GatewayArgs),
+    Control(control::ControlArgs),
+    Hosts(hosts::HostsArgs),
+    Drain(drain::DrainArgs),
+    Undrain(drain::UndrainArgs),
     Completions(completions::CompletionsArgs),
     Docs(docs::DocsArgs),
 }

@@ -132,6 +132,12 @@ impl Control {
         self.call(Method::POST, path, full(json)).await
     }
 
+    /// Asks for something that has no more to say than that it was understood.
+    pub(crate) async fn ask(&self, path: &str) -> Result<()> {
+        let call = self.send(self.request(Method::POST, path), Body::default());
+        self.in_time(call).await.map(drop)
+    }
+
     /// Deletes something.
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
         let call = self.send(self.request(Method::DELETE, path), Body::default());

@@ -43,6 +43,9 @@ pub(crate) struct DeployArgs {
     /// Deploy what an earlier build left
     #[arg(long)]
     no_build: bool,
+    /// In a cluster: wait until every gateway routes to it; on one machine that is always so
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -77,9 +80,10 @@ pub(crate) async fn run(args: &DeployArgs, global: &Global, console: &mut Consol
     let control = Control::new(global)?;
     // Asked first, so that a wrong address or token is told before megabytes are sent.
     control.info().await?;
-    let mut shown = Vec::new();
+    let (mut shown, mut unrouted) = (Vec::new(), Vec::new());
     for function in ready {
-        let deployed = deploy(&control, function, console).await?;
+        let deployed = deploy(&control, function, args.wait, console).await?;
+        unrouted.extend(deployed.deployed.unrouted.iter().cloned());
         if args.format.json {
             shown.push(deployed);
         } else {
@@ -88,6 +92,15 @@ pub(crate) async fn run(args: &DeployArgs, global: &Global, console: &mut Consol
     }
     if args.format.json {
         console.json(&serde_json::json!({ "functions": shown }))?;
+    }
+    if !unrouted.is_empty() {
+        unrouted.sort();
+        unrouted.dedup();
+        bail!(
+            "deployed, but these gateways have not said that they route to it: {}; one that is alive does so as soon as it \
+             reaches NATS",
+            unrouted.join(", ")
+        );
     }
     Ok(())
 }
@@ -130,7 +143,7 @@ fn component(file: &Path, args: &DeployArgs) -> anyhow::Result<Ready> {
     Ok(Ready { name, table: FunctionTable::default(), component: build::read(file)?, built_in: None })
 }
 
-async fn deploy(control: &Control, function: Ready, console: &Console) -> anyhow::Result<Shown> {
+async fn deploy(control: &Control, function: Ready, wait: bool, console: &Console) -> anyhow::Result<Shown> {
     let Ready { name, table, component, built_in } = function;
     let failed = || format!("function `{name}` was not deployed");
     let bar = upload::bar(name.as_str(), component.info.size_bytes, console.interactive);
@@ -140,7 +153,7 @@ async fn deploy(control: &Control, function: Ready, console: &Console) -> anyhow
     bar.finish_and_clear();
     let artifact = artifact.with_context(failed)?;
     let upload_millis = millis(began.elapsed()).saturating_sub(artifact.compile_millis);
-    let deploy = Deploy { artifact: artifact.digest, settings: table };
+    let deploy = Deploy { artifact: artifact.digest, settings: table, wait };
     let deployed = control.deploy(&name, &deploy).await.with_context(failed)?;
     let steps = Steps {
         build_millis: built_in.map(millis),

@@ -1,5 +1,5 @@
-//! The `samovar` command. `up` runs the platform in this process; every other command is a client of it or works on a
-//! project's files.
+//! The `samovar` command. `up` runs the platform in this process; `host`, `gateway` and `control` are processes of a cluster;
+//! every other command is a client of one of these or works on a project's files.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage. Data goes to stdout; errors, progress and notes go to stderr.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an error should stop there"))]
@@ -7,6 +7,7 @@
 mod args;
 mod build;
 mod client;
+mod cluster;
 mod completions;
 mod console;
 mod control;
@@ -22,6 +23,7 @@ mod new;
 mod project;
 mod revisions;
 mod rollback;
+mod serve;
 mod show;
 mod stats;
 mod table;
@@ -70,7 +72,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli, console: &mut Console) -> anyhow::Result<()> {
     let global = &cli.global;
     match cli.command {
-        Command::Up(args) => up::run(args, global.data_dir.as_deref()).await,
+        Command::Up(args) => up::run(args, global).await,
         Command::New(args) => new::run(&args, console),
         Command::Build(args) => build::run(&args, console),
         Command::Deploy(args) => deploy::run(&args, global, console).await,
@@ -82,6 +84,12 @@ async fn run(cli: Cli, console: &mut Console) -> anyhow::Result<()> {
         Command::Invoke(args) => invoke::run(&args, global, console).await,
         Command::Logs(args) => logs::run(&args, global, console).await,
         Command::Stats(args) => stats::run(&args, global, console).await,
+        Command::Host(args) => cluster::host::run(args, global).await,
+        Command::Gateway(args) => cluster::gateway::run(args, global).await,
+        Command::Control(args) => cluster::control::run(args, global).await,
+        Command::Hosts(args) => cluster::hosts::run(&args, global, console).await,
+        Command::Drain(args) => cluster::drain::drain(&args, global, console).await,
+        Command::Undrain(args) => cluster::drain::undrain(&args, global, console).await,
         Command::Completions(args) => completions::run(args, console),
         Command::Docs(_) => docs::run(console),
     }

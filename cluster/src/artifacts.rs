@@ -41,6 +41,9 @@ pub trait Artifacts: Send + Sync + 'static {
     /// A local file with the artifact's bytes, whose digest has been verified since this process started.
     async fn file(&self, digest: &Digest) -> Result<PathBuf, ArtifactError>;
 
+    /// The same, if this process has it. Nobody else is asked: this is for answering peers, which ask everybody themselves.
+    async fn local(&self, digest: &Digest) -> Result<PathBuf, ArtifactError>;
+
     /// Removes every artifact that is not in `keep` and was not uploaded since this process started; from a store that
     /// many processes share, only those that have been there for some time. Answers how many were removed.
     async fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError>;

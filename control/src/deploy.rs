@@ -1,4 +1,5 @@
-//! Changing which revision answers: a deploy, a rollback. Both answer only when requests go to that revision.
+//! Changing which revision answers: a deploy, a rollback. On one machine
+//! both answer only when requests go to that revision; in a cluster a deploy does so if it is asked to.
 
 use std::time::{Duration, Instant};
 
@@ -48,10 +49,11 @@ async fn activate(control: &Control, name: &FunctionName, deploy: &Deploy) -> Re
     let new = prepare(control, name, deploy.artifact, settings).await?;
     let begun = Instant::now();
     let deployment = control.0.registry.deploy(name, new).await?;
-    control.0.platform.routed(deployment.version).await;
+    let unrouted = control.0.platform.routed(deployment.version, deploy.wait).await;
     let function = summary(&deployment.function, &control.0.platform.gateway_url());
     tracing::info!(function = %name, revision = %function.revision, changed = deployment.changed, "deployed");
-    Ok(Deployed { function, changed: deployment.changed, activate_millis: millis(begun.elapsed()) })
+    let activate_millis = millis(begun.elapsed());
+    Ok(Deployed { function, changed: deployment.changed, activate_millis, unrouted })
 }
 
 /// Sees that the component is there and starts under these settings.
@@ -93,7 +95,7 @@ pub(crate) async fn rollback(
     Json(rollback): Json<Rollback>,
 ) -> Result<axum::Json<FunctionSummary>, Problem> {
     let deployment = control.0.registry.rollback(&name, rollback.revision).await?;
-    control.0.platform.routed(deployment.version).await;
+    control.0.platform.routed(deployment.version, false).await;
     let function = summary(&deployment.function, &control.0.platform.gateway_url());
     tracing::info!(function = %name, revision = %function.revision, changed = deployment.changed, "rolled back");
     Ok(axum::Json(function))

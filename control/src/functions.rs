@@ -43,7 +43,7 @@ pub(crate) async fn show(
     ))]
 pub(crate) async fn delete(State(control): State<Control>, Name(name): Name) -> Result<StatusCode, Problem> {
     let version = control.0.registry.delete(&name).await?;
-    control.0.platform.routed(version).await;
+    control.0.platform.routed(version, false).await;
     tracing::info!(function = %name, "deleted");
     Ok(StatusCode::NO_CONTENT)
 }

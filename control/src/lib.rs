@@ -1,7 +1,7 @@
 //! The control API: what people and tools use to deploy functions and look after them. It has a listener of its own.
 //!
 //! A request's way: [`Control::router`] finds the handler, `auth` looks at the token, `extract` reads name and body, a
-//! handler (`artifacts`, `deploy`, `functions`, `logs`, `stats`) does the work through the registry, the artifacts and the
+//! handler (`artifacts`, `deploy`, `functions`, `hosts`, `logs`, `stats`) does the work through the registry, the artifacts and the
 //! [`Platform`], and whatever is refused on the way becomes a problem document in `problem`.
 //!
 //! Open to everyone who reaches the listener are `/healthz`, `/readyz` and `/v1/openapi.json`. Everything else, `/metrics`
@@ -13,6 +13,7 @@ mod deploy;
 mod extract;
 mod functions;
 mod health;
+mod hosts;
 mod logs;
 mod metrics;
 mod openapi;
@@ -94,6 +95,9 @@ impl Control {
             .route("/v1/functions/{name}/logs", get(logs::show))
             .route("/v1/functions/{name}/stats", get(stats::show))
             .route("/v1/stats", get(stats::list))
+            .route("/v1/hosts", get(hosts::list))
+            .route("/v1/hosts/{name}/drain", post(hosts::drain))
+            .route("/v1/hosts/{name}/undrain", post(hosts::undrain))
             .route_layer(from_fn_with_state(self.clone(), auth::require_token));
         Router::new()
             .route("/healthz", get(health::alive))

@@ -1,6 +1,7 @@
 //! What the control API needs of the rest of Samovar: hosts that check and compile, gateways that route, logs and
 //! statistics. In one process the `samovar` binary answers all of it directly.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
 use samovar_model::api::ComponentInfo;
-use samovar_model::{Digest, FunctionName, FunctionStats, HostStats, LogLine, Settings};
+use samovar_model::{Digest, FunctionName, FunctionStats, HostId, HostIntent, HostStats, LogLine, Member, Settings};
 
 /// Why a component or its settings cannot be deployed, in words for the person who deploys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,11 +46,25 @@ pub trait Platform: Send + Sync + 'static {
     /// Checks that an instance of a compiled component starts under these settings.
     async fn rehearse(&self, digest: Digest, settings: &Settings) -> Result<(), Refusal>;
 
-    /// Waits until requests are routed by the registry's snapshot of this version, or a newer one.
-    async fn routed(&self, version: u64);
+    /// Waits until requests are routed by the registry's snapshot of this version, or a newer one: on one machine always, in a
+    /// cluster, where that may take long, only if `everywhere` is asked for. Answers the gateways that have not said so in time.
+    async fn routed(&self, version: u64, everywhere: bool) -> Vec<String>;
 
     /// A function's statistics, or `None` when it has not been called on any host.
     async fn stats(&self, name: &FunctionName) -> Option<FunctionStats>;
+
+    /// The statistics of every function that has been called, by name.
+    async fn all_stats(&self) -> BTreeMap<FunctionName, FunctionStats>;
+
+    /// The hosts of the cluster; `None` when the platform is one process.
+    fn hosts(&self) -> Option<Vec<Member>> {
+        None
+    }
+
+    /// Asks a host for something. It need not be there now.
+    async fn ask_host(&self, _host: &HostId, _intent: HostIntent) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable("this platform is one process".to_owned()))
+    }
 
     /// How much of what the host has is in use; `None` when the platform is not one host.
     fn host(&self) -> Option<HostStats> {

@@ -31,6 +31,10 @@ pub(crate) enum Kind {
     NoFunction,
     /// The revision is not there.
     NoRevision,
+    /// The host is not there.
+    NoHost,
+    /// There are no hosts: the platform is one process.
+    NotACluster,
     /// The artifact that a deploy names is not there.
     NoArtifact,
     /// The component cannot run, or not with these settings.
@@ -60,6 +64,8 @@ impl Kind {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the request body is too large"),
             Self::NoFunction => (StatusCode::NOT_FOUND, "no-such-function", "no such function"),
             Self::NoRevision => (StatusCode::NOT_FOUND, "no-such-revision", "no such revision"),
+            Self::NoHost => (StatusCode::NOT_FOUND, "no-such-host", "no such host"),
+            Self::NotACluster => (StatusCode::CONFLICT, "not-a-cluster", "the platform is not a cluster"),
             Self::NoArtifact => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-artifact", "the artifact is not there"),
             Self::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "component-refused", "the component cannot run"),
             Self::Clash => (StatusCode::CONFLICT, "route-clash", "another function has the route"),

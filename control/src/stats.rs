@@ -29,12 +29,10 @@ pub(crate) async fn list(State(control): State<Control>) -> axum::Json<StatsList
 
 /// The statistics of every function in the registry, by name.
 pub(crate) async fn of_all(control: &Control) -> Vec<NamedStats> {
-    let snapshot = control.snapshot();
-    let mut all = Vec::with_capacity(snapshot.functions.len());
-    for name in snapshot.functions.keys() {
-        all.push(named(control, name).await);
-    }
-    all
+    let mut all = control.0.platform.all_stats().await;
+    let mut named =
+        |name: &FunctionName| NamedStats { name: name.clone(), stats: all.remove(name).unwrap_or_default() };
+    control.snapshot().functions.keys().map(&mut named).collect()
 }
 
 async fn named(control: &Control, name: &FunctionName) -> NamedStats {

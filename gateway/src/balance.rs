@@ -33,9 +33,10 @@ use std::time::Duration;
 use candidates::Candidates;
 pub use guard::{Answer, Guard, Outcome};
 pub use hash::BOUND;
-pub use host::{Host, HostId, HostInfo, HostState, LOAD_FADES};
+pub use host::{Host, HostInfo, LOAD_FADES, Standing};
 pub use placement::Placement;
 pub use policy::{Policy, UnknownPolicy};
+use samovar_model::HostId;
 use table::Fleet;
 
 /// Picks hosts by one policy.
@@ -94,7 +95,7 @@ impl Balancer {
     }
 
     /// Every host that is known, and its state.
-    pub fn hosts(&self, now: Duration) -> Vec<(Arc<Host>, HostState)> {
+    pub fn hosts(&self, now: Duration) -> Vec<(Arc<Host>, Standing)> {
         self.fleet.hosts(now)
     }
 }

@@ -17,8 +17,8 @@ pub trait Dispatcher: Send + Sync + 'static {
     /// An answer's body.
     type Body: Body<Data = Bytes, Error = Fault> + Send + 'static;
 
-    /// Makes ready for requests to a revision.
-    fn target(&self, function: &FunctionName, revision: &Arc<Revision>) -> Self::Target;
+    /// Makes ready for requests to a revision, which the registry's snapshot of this version has answer.
+    fn target(&self, function: &FunctionName, revision: &Arc<Revision>, version: u64) -> Self::Target;
 
     /// Gets one request answered. The call itself takes nothing from a host: HTTP/2 makes many at once before it polls the first.
     /// The future is moved often, and should be small.

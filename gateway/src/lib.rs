@@ -11,6 +11,7 @@ mod connection;
 mod dispatcher;
 mod listener;
 mod problem;
+pub mod remote;
 mod routes;
 pub mod service;
 mod stats;

@@ -23,6 +23,8 @@ pub(crate) struct Problem {
     detail: String,
     origin: Origin,
     allow: Option<HeaderValue>,
+    /// Whether a 503 says when to come again.
+    may_retry: bool,
 }
 
 impl Problem {
@@ -50,7 +52,7 @@ impl Problem {
         if let Some(allow) = self.allow {
             map.insert(header::ALLOW, allow);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if self.status == StatusCode::SERVICE_UNAVAILABLE && self.may_retry {
             map.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -71,11 +73,15 @@ impl From<Fault> for Problem {
             Fault::Draining => (StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
             Fault::NotAvailable => (StatusCode::SERVICE_UNAVAILABLE, "Code not available"),
             Fault::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
+            Fault::NoHost => (StatusCode::SERVICE_UNAVAILABLE, "No host"),
+            Fault::HostLost => (StatusCode::SERVICE_UNAVAILABLE, "The host was lost"),
             // Nobody is there to read it; a status is needed all the same.
             Fault::CallerGone => (StatusCode::BAD_REQUEST, "The caller went away"),
         };
         let (slug, origin) = (fault.label(), fault.origin());
-        Self { slug, title, status, detail: fault.to_string(), origin, allow: None }
+        // Whoever is told to come again does so by itself, and the function may have run.
+        let may_retry = fault != Fault::HostLost;
+        Self { slug, title, status, detail: fault.to_string(), origin, allow: None, may_retry }
     }
 }
 
@@ -102,6 +108,6 @@ impl From<Refusal> for Problem {
                 ("headers-too-large", "Headers too large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
             }
         };
-        Self { slug, title, status, detail, origin: Origin::Platform, allow }
+        Self { slug, title, status, detail, origin: Origin::Platform, allow, may_retry: true }
     }
 }

@@ -62,7 +62,7 @@ impl<D: Dispatcher> Gateway<D> {
     pub fn apply(&self, snapshot: &Snapshot) {
         let routes = snapshot.functions.values().flat_map(|function| {
             let revision = function.current();
-            let target = self.0.dispatcher.target(&function.name, revision);
+            let target = self.0.dispatcher.target(&function.name, revision, snapshot.version);
             revision.settings.routes.iter().map(move |route| (route, target.clone()))
         });
         self.0.routes.store(Arc::new(RouteTable::new(routes)));
@@ -81,6 +81,11 @@ impl<D: Dispatcher> Gateway<D> {
                 return;
             }
         }
+    }
+
+    /// The version of the snapshot by which requests are routed, and its successors.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.0.routed.subscribe()
     }
 
     /// Waits until requests are routed by the snapshot of this version, or a newer one.

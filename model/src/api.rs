@@ -13,13 +13,17 @@
 //! | `GET /v1/functions/{name}/logs?since=10m&follow=true` | | [`LogLine`](crate::LogLine)s as JSON lines |
 //! | `GET /v1/functions/{name}/stats` | | [`NamedStats`] |
 //! | `GET /v1/stats` | | [`StatsList`] |
+//! | `GET /v1/hosts` | | [`HostList`] |
+//! | `POST /v1/hosts/{name}/drain`, `POST /v1/hosts/{name}/undrain` | | 202 |
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::manifest::FunctionTable;
-use crate::{ComponentKind, Digest, FunctionName, FunctionStats, HostStats, RevisionNumber, Settings};
+use crate::{
+    ComponentKind, Digest, FunctionName, FunctionStats, HostId, HostState, HostStats, RevisionNumber, Settings,
+};
 
 /// The largest component that can be uploaded: 256 MiB.
 pub const MAX_ARTIFACT_BYTES: u64 = 256 << 20;
@@ -69,6 +73,9 @@ pub struct Deploy {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub settings: FunctionTable,
+    /// In a cluster: answer only when every gateway routes to it. On one machine that is always so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wait: bool,
 }
 
 /// The outcome of a deploy.
@@ -79,8 +86,11 @@ pub struct Deployed {
     pub function: FunctionSummary,
     /// False when the revision that answers already had these bytes and settings, and nothing was done.
     pub changed: bool,
-    /// How long it took until requests were routed to it.
+    /// How long it took until requests were routed to it; in a cluster, if it was not waited for, until it was committed.
     pub activate_millis: u64,
+    /// Gateways that were waited for, and have not said in time that they route to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrouted: Vec<String>,
 }
 
 /// A function in a line.
@@ -178,6 +188,42 @@ pub struct StatsList {
     /// The host that runs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostStats>,
+}
+
+/// A host of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostSummary {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: HostId,
+    /// Whether it can be counted on: `ready`, `draining`, `suspect` (not heard of for some time) or `gone` (its lease is over).
+    #[schema(value_type = String)]
+    pub state: HostState,
+    /// Where gateways reach it.
+    pub address: String,
+    /// Samovar's version there.
+    pub version: String,
+    /// When it was started.
+    #[schema(value_type = String)]
+    pub started: Timestamp,
+    /// Invocations that have not ended, as it told last.
+    pub in_flight: u64,
+    /// Instances that run an invocation, and that wait for one.
+    pub busy: u64,
+    /// Instances that wait for an invocation.
+    pub idle: u64,
+    /// The most that can be alive at once.
+    pub max_instances: u64,
+    /// Functions whose code it has loaded.
+    #[schema(value_type = Vec<String>)]
+    pub warm: Vec<FunctionName>,
+}
+
+/// The hosts of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostList {
+    /// By name.
+    pub hosts: Vec<HostSummary>,
 }
 
 /// A problem document (RFC 9457), as the gateway and the control API send them.

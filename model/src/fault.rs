@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ByteSize;
 
 /// Whose fault an error is; sent to callers as `x-samovar-origin`.
@@ -28,7 +30,8 @@ impl Origin {
 /// Why an invocation got no answer from its function.
 ///
 /// The message is for the caller: it names the limit, never the guest's internals, which go to the function's log.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// The guest trapped: a panic, an out-of-bounds access, an explicit exit.
     #[error("the function crashed")]
@@ -69,6 +72,12 @@ pub enum Fault {
     /// The function or its code is not on this host and cannot be had now.
     #[error("the function's code is not available on this host")]
     NotAvailable,
+    /// No host can be reached that could run it.
+    #[error("no host can be reached")]
+    NoHost,
+    /// The host that had the request was lost before it had answered, and trying again might run the function twice.
+    #[error("the host was lost before it answered, and it is not known whether the function ran")]
+    HostLost,
     /// The request's body is larger than the function accepts.
     #[error("the request body is larger than {0}")]
     BodyTooLarge(ByteSize),
@@ -93,6 +102,8 @@ impl Fault {
             | Self::HostMemory { .. }
             | Self::Draining
             | Self::NotAvailable
+            | Self::NoHost
+            | Self::HostLost
             | Self::BodyTooLarge(_)
             | Self::CallerGone => Origin::Platform,
         }
@@ -113,13 +124,15 @@ impl Fault {
             Self::HostMemory { .. } => "host-memory",
             Self::Draining => "draining",
             Self::NotAvailable => "not-available",
+            Self::NoHost => "no-hosts",
+            Self::HostLost => "host-lost",
             Self::BodyTooLarge(_) => "body-too-large",
             Self::CallerGone => "caller-gone",
         }
     }
 
     /// Every label, in the order in which statistics show them.
-    pub const LABELS: [&'static str; 14] = [
+    pub const LABELS: [&'static str; 16] = [
         "trap",
         "out-of-memory",
         "invalid-response",
@@ -132,6 +145,8 @@ impl Fault {
         "host-memory",
         "draining",
         "not-available",
+        "no-hosts",
+        "host-lost",
         "body-too-large",
         "caller-gone",
     ];
@@ -146,6 +161,7 @@ impl Fault {
                 | Self::HostMemory { started: false }
                 | Self::Draining
                 | Self::NotAvailable
+                | Self::NoHost
                 | Self::Start
         )
     }

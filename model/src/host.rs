@@ -42,6 +42,9 @@ pub struct HostCapacity {
     pub instances: u64,
     /// Memory for instances and code.
     pub memory_bytes: u64,
+    /// Invocations at once that it serves well: gateways prefer other hosts past most of them. At most `instances`.
+    #[serde(default)]
+    pub slots: u64,
 }
 
 /// How much of it is in use.
@@ -73,7 +76,7 @@ pub struct HostReport {
     pub intent: HostIntent,
     /// How busy it is.
     pub load: HostLoad,
-    /// The artifacts that it can run without compiling or fetching.
+    /// The artifacts whose code it has loaded.
     pub warm: BTreeSet<Digest>,
 }
 

@@ -153,6 +153,11 @@ impl CodeStore {
         Ok(Loaded { code, size_bytes, took: started.elapsed() })
     }
 
+    /// Whether there is compiled code to map.
+    pub(crate) fn is_compiled(&self, digest: Digest, kind: ComponentKind) -> bool {
+        self.path(digest, kind).exists()
+    }
+
     #[allow(unsafe_code, reason = "precompiled code is mapped")]
     fn load_file(&self, kind: ComponentKind, path: &Path) -> Result<Code, CodeError> {
         let refused = |error: wasmtime::Error| CodeError::Refused(format!("{error:#}"));

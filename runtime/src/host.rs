@@ -4,14 +4,17 @@
 //! invoke -> lease a warm instance, or make one -> call the handler -> stream the answer
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use http::Request;
 use http_body::Body;
 use samovar_cluster::Artifacts;
+use samovar_hop::message::StatsPart;
 use samovar_model::{ComponentKind, Digest, Fault, FunctionName, FunctionStats, HostStats, RequestId, RevisionId};
 use tokio_util::task::TaskTracker;
 
@@ -134,7 +137,21 @@ impl Host {
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let mut record = Record::begin(revision);
+        self.invoke_since(Instant::now(), revision, request, id)
+    }
+
+    /// The same for a request that came at `started`, from which its deadline counts.
+    pub(crate) fn invoke_since<B>(
+        &self,
+        started: Instant,
+        revision: Arc<Revision>,
+        request: Request<B>,
+        id: RequestId,
+    ) -> Invoking<B>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let mut record = Record::begin(revision, started);
         if self.0.draining.load(Ordering::Relaxed) {
             return Invoking::failed(record.failed(Fault::Draining));
         }
@@ -204,7 +221,13 @@ impl Host {
 
     /// How a function has fared here; `None` when it was never routed here.
     pub fn stats(&self, function: &FunctionName) -> Option<FunctionStats> {
-        let mut stats = self.0.counters.get(function)?.read();
+        Some(self.stats_part(function)?.stats)
+    }
+
+    /// The same, with what is needed to add it to that of other hosts.
+    pub fn stats_part(&self, function: &FunctionName) -> Option<StatsPart> {
+        let mut part = self.0.counters.get(function)?.part();
+        let stats = &mut part.stats;
         let live = self.0.live.get(function).map(|live| live.clone()).unwrap_or_default();
         for revision in live.iter().filter_map(Weak::upgrade) {
             let occupancy = revision.pool.occupancy();
@@ -212,7 +235,28 @@ impl Host {
             stats.idle += occupancy.idle as u64;
             stats.queued += occupancy.queued as u64;
         }
-        Some(stats)
+        Some(part)
+    }
+
+    /// The same of every function that was routed here.
+    pub fn stats_parts(&self) -> BTreeMap<FunctionName, StatsPart> {
+        let names: Vec<_> = self.0.counters.iter().map(|entry| entry.key().clone()).collect();
+        names.into_iter().filter_map(|name| Some((name.clone(), self.stats_part(&name)?))).collect()
+    }
+
+    /// Artifacts whose code is loaded: a call finds an instance, or has one in microseconds.
+    pub fn warm(&self) -> BTreeSet<Digest> {
+        let warm = |revision: &Arc<Revision>| !revision.code.is_empty();
+        self.revisions().into_iter().filter(warm).map(|revision| revision.spec.artifact).collect()
+    }
+
+    /// Instances that run an invocation, and that wait for one.
+    pub fn occupancy(&self) -> (u64, u64) {
+        let of = |revision: &Arc<Revision>| revision.pool.occupancy();
+        self.revisions()
+            .iter()
+            .map(of)
+            .fold((0, 0), |(busy, idle), occupancy| (busy + occupancy.busy as u64, idle + occupancy.idle as u64))
     }
 
     /// How much of what the host has is in use.

@@ -15,8 +15,9 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn begin(revision: Arc<Revision>) -> Self {
-        Self { revision, started: Instant::now(), ended: false }
+    /// Begins one that its gateway got at `started`.
+    pub(crate) fn begin(revision: Arc<Revision>, started: Instant) -> Self {
+        Self { revision, started, ended: false }
     }
 
     pub(crate) fn revision(&self) -> &Arc<Revision> {

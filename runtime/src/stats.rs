@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use samovar_hop::message::StatsPart;
 use samovar_model::{Fault, FunctionStats};
 
 /// Each power of two is divided into this many buckets: a percentile is off by an eighth at the most.
@@ -56,25 +57,54 @@ impl Counters {
     }
 
     /// The counters as they stand, without what only the pool knows.
-    pub(crate) fn read(&self) -> FunctionStats {
+    pub(crate) fn part(&self) -> StatsPart {
         let named = |label: &str, count: &AtomicU64| {
             let count = count.load(Relaxed);
             (count > 0).then(|| (label.to_owned(), count))
         };
         let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
         let counts: Vec<u64> = self.durations.iter().map(|count| count.load(Relaxed)).collect();
-        let invocations = counts.iter().sum();
-        FunctionStats {
-            invocations,
+        let stats = FunctionStats {
             faults: Fault::LABELS.iter().zip(&self.faults).filter_map(|(l, c)| named(l, c)).collect::<BTreeMap<_, _>>(),
             responses: classes.iter().zip(&self.responses).filter_map(|(l, c)| named(l, c)).collect(),
-            p50_micros: percentile(&counts, invocations, 50),
-            p99_micros: percentile(&counts, invocations, 99),
             total_micros: self.total_micros.load(Relaxed),
-            histogram: cumulative(&counts),
             cold_starts: self.cold_starts.load(Relaxed),
             ..FunctionStats::default()
+        };
+        StatsPart { stats: with_durations(stats, &counts), durations: counts }
+    }
+}
+
+/// How a function has fared on several hosts together.
+pub fn add_up(parts: impl IntoIterator<Item = StatsPart>) -> FunctionStats {
+    let (mut sum, mut counts) = (FunctionStats::default(), Vec::new());
+    for StatsPart { stats, durations } in parts {
+        for (label, count) in stats.faults {
+            *sum.faults.entry(label).or_default() += count;
         }
+        for (class, count) in stats.responses {
+            *sum.responses.entry(class).or_default() += count;
+        }
+        sum.total_micros += stats.total_micros;
+        sum.cold_starts += stats.cold_starts;
+        sum.busy += stats.busy;
+        sum.idle += stats.idle;
+        sum.queued += stats.queued;
+        counts.resize(counts.len().max(durations.len()), 0);
+        counts.iter_mut().zip(durations).for_each(|(count, more)| *count += more);
+    }
+    with_durations(sum, &counts)
+}
+
+/// What follows from how long invocations took.
+fn with_durations(stats: FunctionStats, counts: &[u64]) -> FunctionStats {
+    let invocations = counts.iter().sum();
+    FunctionStats {
+        invocations,
+        p50_micros: percentile(counts, invocations, 50),
+        p99_micros: percentile(counts, invocations, 99),
+        histogram: cumulative(counts),
+        ..stats
     }
 }
 
@@ -136,6 +166,19 @@ mod tests {
         assert!((500..=563).contains(&p50), "{p50}");
         assert!((990..=1_114).contains(&p99), "{p99}");
         assert_eq!(percentile(&[0; BUCKETS], 0, 50), None);
+    }
+
+    #[test]
+    fn hosts_add_up_to_what_one_would_have_counted() {
+        let (one, other, both) = (Counters::new(), Counters::new(), Counters::new());
+        for micros in [3, 50, 700, 90_000] {
+            for counters in [if micros < 100 { &one } else { &other }, &both] {
+                counters.durations[bucket(Duration::from_micros(micros))].fetch_add(1, Relaxed);
+                counters.fault(&Fault::Trap);
+                counters.cold_start();
+            }
+        }
+        assert_eq!(add_up([one.part(), other.part()]), both.part().stats);
     }
 
     proptest! {

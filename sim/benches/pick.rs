@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use samovar_gateway::balance::{Answer, Balancer, HostId, HostInfo, HostState, Outcome, Placement, Policy};
+use samovar_gateway::balance::{Answer, Balancer, HostInfo, Outcome, Placement, Policy, Standing};
 
 /// Requests in flight while others are picked: a host in three or so has one.
 const IN_FLIGHT: usize = 300;
@@ -13,7 +13,7 @@ const IN_FLIGHT: usize = 300;
 fn balancer(policy: Policy, hosts: usize) -> Balancer {
     let balancer = Balancer::new(policy);
     let info =
-        |host| HostInfo { id: HostId::from(format!("host-{host}").as_str()), slots: 200, state: HostState::Ready };
+        |host| HostInfo { id: format!("host-{host}").parse().expect("a name"), slots: 200, state: Standing::Ready };
     balancer.update((0..hosts).map(info), Duration::ZERO);
     balancer
 }

@@ -5,7 +5,8 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar_gateway::balance::{Answer, Balancer, Guard, HostId, HostInfo, HostState, Outcome, Placement, Policy};
+use samovar_gateway::balance::{Answer, Balancer, Guard, HostInfo, Outcome, Placement, Policy, Standing};
+use samovar_model::HostId;
 
 use crate::hosts::{Call, SimHost};
 use crate::workload::{Crowd, Function, functions};
@@ -269,8 +270,8 @@ fn balancer(policy: Policy, hosts: usize, slots: usize) -> Balancer {
 }
 
 fn info(host: usize, slots: usize) -> HostInfo {
-    let id = HostId::from(format!("host-{host:04}").as_str());
-    HostInfo { id, slots: slots as u32, state: HostState::Ready }
+    let id: HostId = format!("host-{host:04}").parse().expect("a name");
+    HostInfo { id, slots: slots as u32, state: Standing::Ready }
 }
 
 fn number(id: &HostId) -> usize {

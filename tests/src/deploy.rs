@@ -115,7 +115,7 @@ impl Node {
     /// When there is no answer.
     pub async fn try_activate(&self, name: &str, artifact: Digest, settings: &str) -> Result<Answer, String> {
         let settings: FunctionTable = toml::from_str(settings).expect("settings in TOML");
-        let body = serde_json::to_string(&Deploy { artifact, settings }).expect("plain data");
+        let body = serde_json::to_string(&Deploy { artifact, settings, wait: false }).expect("plain data");
         self.control_call(&format!("/v1/functions/{name}/revisions")).json(&body).try_send().await
     }
 }

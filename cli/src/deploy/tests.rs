@@ -51,7 +51,7 @@ async fn control_api(seen: &Seen, changed: bool) -> String {
     let deploy = async move |Json(deploy): Json<Value>| {
         deploys.lock().unwrap().push(format!("deploy {}", deploy["settings"]["env"]));
         let function = function("[function.hello]").summary;
-        Json(Deployed { function, changed, activate_millis: 2 })
+        Json(Deployed { function, changed, activate_millis: 2, unrouted: Vec::new() })
     };
     let info = || async { Json(Info { version: "1".to_owned(), gateway: "http://gateway".to_owned() }) };
     let router = Router::new()
@@ -69,7 +69,14 @@ fn project(manifest: &str) -> tempfile::TempDir {
 }
 
 fn args(target: &Path, json: bool) -> DeployArgs {
-    DeployArgs { target: target.to_owned(), name: None, only: Vec::new(), no_build: false, format: Format { json } }
+    DeployArgs {
+        target: target.to_owned(),
+        name: None,
+        only: Vec::new(),
+        no_build: false,
+        wait: false,
+        format: Format { json },
+    }
 }
 
 const MANIFEST: &str = "[function.hello]\nbuild = \"echo building\"\nartifact = \"hello.wasm\"\nenv = { A = \"b\" }";

@@ -50,7 +50,7 @@ pub(crate) fn host(name: &str, epoch: u64) -> HostRecord {
         version: "0.1.0".to_owned(),
         epoch: BootEpoch(epoch),
         started: Timestamp::UNIX_EPOCH,
-        capacity: HostCapacity { instances: 100, memory_bytes: 1 << 30 },
+        capacity: HostCapacity { instances: 100, memory_bytes: 1 << 30, slots: 64 },
         report: HostReport::default(),
     }
 }

@@ -145,6 +145,10 @@ impl Artifacts for EmbeddedArtifacts {
         self.store.blocking(move |store| store.verified(&digest)).await
     }
 
+    async fn local(&self, digest: &Digest) -> Result<PathBuf, ArtifactError> {
+        self.file(digest).await
+    }
+
     async fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError> {
         let keep = keep.clone();
         self.store.blocking(move |store| store.collect(&keep)).await

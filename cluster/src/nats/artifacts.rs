@@ -67,15 +67,6 @@ impl NatsArtifacts {
     pub fn set_peers(&self, peers: Arc<dyn Peers>) -> bool {
         self.shared.peers.set(peers).is_ok()
     }
-
-    /// The copy in this process's data directory, verified as by [`Artifacts::file`]. Nobody is asked for what is not
-    /// there: this is for answering peers, which ask everybody themselves.
-    ///
-    /// # Errors
-    /// [`ArtifactError::Missing`] when there is no copy.
-    pub async fn local_file(&self, digest: &Digest) -> Result<PathBuf, ArtifactError> {
-        self.shared.local.file(digest).await
-    }
 }
 
 /// The stream of the object store.
@@ -239,6 +230,10 @@ impl Artifacts for NatsArtifacts {
             Err(ArtifactError::Missing(_) | ArtifactError::Damaged(_)) => self.shared.fetch(digest).await,
             known => known,
         }
+    }
+
+    async fn local(&self, digest: &Digest) -> Result<PathBuf, ArtifactError> {
+        self.shared.local.file(digest).await
     }
 
     async fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError> {

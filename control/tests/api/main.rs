@@ -6,5 +6,6 @@ mod artifacts;
 mod deploys;
 mod functions;
 mod harness;
+mod hosts;
 mod observe;
 mod platform;

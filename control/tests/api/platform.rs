@@ -13,7 +13,9 @@ use tokio::sync::watch;
 
 use samovar_control::platform::{Checked, Platform, Refusal};
 use samovar_model::api::ComponentInfo;
-use samovar_model::{ComponentKind, Digest, FunctionName, FunctionStats, LogLine, Settings};
+use samovar_model::{
+    ComponentKind, Digest, FunctionName, FunctionStats, HostId, HostIntent, LogLine, Member, Settings,
+};
 
 pub(crate) struct FakePlatform {
     pub(crate) ready: Mutex<Result<(), String>>,
@@ -21,12 +23,26 @@ pub(crate) struct FakePlatform {
     pub(crate) routed: watch::Sender<u64>,
     pub(crate) stats: Mutex<BTreeMap<String, FunctionStats>>,
     pub(crate) lines: Mutex<Vec<LogLine>>,
+    /// Absent where the platform is one process.
+    pub(crate) hosts: Mutex<Option<Vec<Member>>>,
+    /// What hosts were asked for.
+    pub(crate) asked: Mutex<Vec<(HostId, HostIntent)>>,
+    /// Gateways that never say that they route to a revision.
+    pub(crate) unrouted: Mutex<Vec<String>>,
 }
 
 impl FakePlatform {
     pub(crate) fn new() -> Self {
         let routed = watch::Sender::new(u64::MAX);
-        Self { ready: Mutex::new(Ok(())), routed, stats: Mutex::default(), lines: Mutex::default() }
+        Self {
+            ready: Mutex::new(Ok(())),
+            routed,
+            stats: Mutex::default(),
+            lines: Mutex::default(),
+            hosts: Mutex::default(),
+            asked: Mutex::default(),
+            unrouted: Mutex::default(),
+        }
     }
 }
 
@@ -61,12 +77,27 @@ impl Platform for FakePlatform {
         }
     }
 
-    async fn routed(&self, version: u64) {
+    async fn routed(&self, version: u64, everywhere: bool) -> Vec<String> {
         self.routed.subscribe().wait_for(|routed| *routed >= version).await.unwrap();
+        if everywhere { self.unrouted.lock().unwrap().clone() } else { Vec::new() }
     }
 
     async fn stats(&self, name: &FunctionName) -> Option<FunctionStats> {
         self.stats.lock().unwrap().get(name.as_str()).cloned()
+    }
+
+    async fn all_stats(&self) -> BTreeMap<FunctionName, FunctionStats> {
+        let stats = self.stats.lock().unwrap().clone();
+        stats.into_iter().map(|(name, stats)| (name.parse().unwrap(), stats)).collect()
+    }
+
+    fn hosts(&self) -> Option<Vec<Member>> {
+        self.hosts.lock().unwrap().clone()
+    }
+
+    async fn ask_host(&self, host: &HostId, intent: HostIntent) -> Result<(), Refusal> {
+        self.asked.lock().unwrap().push((host.clone(), intent));
+        Ok(())
     }
 
     async fn logs(&self, _: &FunctionName, since: Option<Timestamp>, follow: bool) -> BoxStream<'static, LogLine> {

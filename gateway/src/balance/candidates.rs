@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::host::{Host, HostId};
+use samovar_model::HostId;
+
+use super::host::Host;
 use super::table::HostTable;
 
 /// What a policy chooses from.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::host::HostId;
+use samovar_model::HostId;
 
 /// Failures in a row that eject a host (Envoy's `consecutive_5xx`).
 pub const FAILURES: u32 = 5;
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_host_is_ejected_at_the_fifth_failure_in_a_row_and_returns() {
-        let (mut ejections, host) = (Ejections::default(), HostId::from("a"));
+        let (mut ejections, host) = (Ejections::default(), "a".parse::<HostId>().unwrap());
         assert!(!ejections.failing(&host, 4, 3, seconds(0)));
         assert!(ejections.failing(&host, 5, 3, seconds(0)));
         assert!(ejections.is_ejected(&host, seconds(29)));
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_time_grows_to_five_minutes_and_good_behaviour_shortens_it() {
-        let (mut ejections, host) = (Ejections::default(), HostId::from("a"));
+        let (mut ejections, host) = (Ejections::default(), "a".parse::<HostId>().unwrap());
         let mut now = seconds(0);
         for times in 1..=12u64 {
             assert!(ejections.failing(&host, 5, 3, now));
@@ -107,7 +107,7 @@ mod tests {
     fn never_more_than_half_of_the_hosts() {
         for known in 1..10 {
             let mut ejections = Ejections::default();
-            let hosts: Vec<_> = (0..known).map(|number| HostId::from(format!("{number}").as_str())).collect();
+            let hosts: Vec<_> = (0..known).map(|number| format!("{number}").parse::<HostId>().unwrap()).collect();
             let out = hosts.iter().filter(|host| ejections.failing(host, 5, known, seconds(0))).count();
             assert_eq!(out, known / 2);
         }
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn hosts_that_left_are_forgotten() {
-        let (mut ejections, host) = (Ejections::default(), HostId::from("a"));
+        let (mut ejections, host) = (Ejections::default(), "a".parse::<HostId>().unwrap());
         assert!(ejections.failing(&host, 5, 3, seconds(0)));
         ejections.retain(|_| false, seconds(1));
         assert!(!ejections.is_ejected(&host, seconds(1)));

@@ -1,9 +1,10 @@
 //! One host as this gateway knows it: what membership says, what this gateway counts, what the host's answers tell.
 
-use std::fmt;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use samovar_model::HostId;
 
 use super::latency::PeakEwma;
 use super::rendezvous::name_hash;
@@ -12,35 +13,6 @@ use super::table::Fleet;
 /// How long a host's word on its load is worth something: it counts less the older it is, and nothing past this. A host that
 /// this gateway has not heard of for so long may have been given anything by others.
 pub const LOAD_FADES: Duration = Duration::from_secs(10);
-
-/// A host's name in the cluster; it outlives the process that has it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostId(Arc<str>);
-
-impl HostId {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for HostId {
-    fn from(text: &str) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Display for HostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for HostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Whether a host is given requests.
 ///
@@ -51,7 +23,7 @@ impl fmt::Debug for HostId {
 /// Draining   finishes what it has: never
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HostState {
+pub enum Standing {
     /// Takes requests.
     Ready,
     /// May be gone.
@@ -70,7 +42,7 @@ pub struct HostInfo {
     /// Invocations that it can run at once. Zero counts as one.
     pub slots: u32,
     /// Whether it takes requests.
-    pub state: HostState,
+    pub state: Standing,
 }
 
 /// A host's numbers. They change without locks; its state is in the table's snapshots.

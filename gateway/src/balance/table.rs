@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use samovar_model::HostId;
 
 use super::ejection::Ejections;
-use super::host::{Host, HostId, HostInfo, HostState};
+use super::host::{Host, HostInfo, Standing};
 
 /// The hosts that may be picked, as of one moment: all that are ready, or if there are none, all that are suspect, or if there
 /// are none of those either, all that are ejected.
@@ -54,7 +55,7 @@ pub(crate) struct Fleet {
 
 #[derive(Debug, Default)]
 struct Known {
-    hosts: Vec<(Arc<Host>, HostState)>,
+    hosts: Vec<(Arc<Host>, Standing)>,
     ejections: Ejections,
     version: u64,
 }
@@ -117,7 +118,7 @@ impl Fleet {
     }
 
     /// Every host with its state.
-    pub(crate) fn hosts(&self, now: Duration) -> Vec<(Arc<Host>, HostState)> {
+    pub(crate) fn hosts(&self, now: Duration) -> Vec<(Arc<Host>, Standing)> {
         let known = self.known();
         known.hosts.iter().map(|(host, told)| (Arc::clone(host), state(&known.ejections, host, *told, now))).collect()
     }
@@ -165,7 +166,7 @@ impl Fleet {
         let Known { hosts, ejections, version } = known;
         ejections.retain(|id| hosts.iter().any(|(host, _)| host.id() == id), now);
         let states: Vec<_> = hosts.iter().map(|(host, told)| state(ejections, host, *told, now)).collect();
-        let best = states.iter().copied().filter(|state| *state != HostState::Draining).min();
+        let best = states.iter().copied().filter(|state| *state != Standing::Draining).min();
         let pickable = hosts.iter().zip(&states).filter(|(_, state)| Some(**state) == best);
         let hosts: Box<[_]> = pickable.map(|((host, _), _)| Arc::clone(host)).collect();
         let slots = hosts.iter().map(|host| u64::from(host.slots())).sum();
@@ -184,6 +185,6 @@ impl Fleet {
 const SHARE_STEP: f32 = 0.2;
 
 /// A host's state: what membership says of it, or that this gateway has ejected it.
-fn state(ejections: &Ejections, host: &Host, told: HostState, now: Duration) -> HostState {
-    if ejections.is_ejected(host.id(), now) { told.max(HostState::Ejected) } else { told }
+fn state(ejections: &Ejections, host: &Host, told: Standing, now: Duration) -> Standing {
+    if ejections.is_ejected(host.id(), now) { told.max(Standing::Ejected) } else { told }
 }

@@ -11,15 +11,15 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn id(host: usize) -> HostId {
-    HostId::from(format!("host-{host}").as_str())
+    format!("host-{host}").parse().unwrap()
 }
 
-fn info(host: usize, slots: u32, state: HostState) -> HostInfo {
+fn info(host: usize, slots: u32, state: Standing) -> HostInfo {
     HostInfo { id: id(host), slots, state }
 }
 
 fn ready(hosts: impl IntoIterator<Item = usize>) -> Vec<HostInfo> {
-    hosts.into_iter().map(|host| info(host, 10, HostState::Ready)).collect()
+    hosts.into_iter().map(|host| info(host, 10, Standing::Ready)).collect()
 }
 
 /// A balancer with so many hosts of ten slots, all ready.
@@ -49,8 +49,8 @@ fn policies() -> impl Strategy<Value = Policy> {
     prop::sample::select(Policy::ALL.to_vec())
 }
 
-fn states() -> impl Strategy<Value = Vec<HostState>> {
-    use HostState::{Draining, Ejected, Ready, Suspect};
+fn states() -> impl Strategy<Value = Vec<Standing>> {
+    use Standing::{Draining, Ejected, Ready, Suspect};
     prop::collection::vec(prop::sample::select(vec![Ready, Draining, Suspect, Ejected]), 1..20)
 }
 
@@ -66,7 +66,7 @@ proptest! {
         let balancer = Balancer::new(policy);
         balancer.update(states.iter().enumerate().map(|(host, state)| info(host, 10, *state)), Duration::ZERO);
         let excluded: Vec<_> = excluded.into_iter().map(id).collect();
-        let best = states.iter().copied().filter(|state| *state != HostState::Draining).min();
+        let best = states.iter().copied().filter(|state| *state != Standing::Draining).min();
         let allowed = (0..states.len()).filter(|host| Some(states[*host]) == best && !excluded.contains(&id(*host)));
         let allowed: Vec<_> = allowed.map(id).collect();
         let placement = placement(1);
@@ -135,7 +135,7 @@ proptest! {
     #[test]
     fn no_host_is_above_its_bound(slots in prop::collection::vec(1u32..50, 1..40), calls in prop::collection::vec((0usize..5, prop::bool::ANY), 1..300)) {
         let balancer = Balancer::new(Policy::Hash);
-        balancer.update(slots.iter().enumerate().map(|(host, slots)| info(host, *slots, HostState::Ready)), Duration::ZERO);
+        balancer.update(slots.iter().enumerate().map(|(host, slots)| info(host, *slots, Standing::Ready)), Duration::ZERO);
         let all: u32 = slots.iter().sum();
         let placements: Vec<_> = (0..5).map(placement).collect();
         let mut guards = Vec::new();
@@ -156,7 +156,7 @@ proptest! {
 #[test]
 fn a_host_with_twice_the_slots_has_twice_the_functions() {
     let balancer = Balancer::new(Policy::Adaptive);
-    balancer.update((0..10).map(|host| info(host, if host == 0 { 20 } else { 10 }, HostState::Ready)), Duration::ZERO);
+    balancer.update((0..10).map(|host| info(host, if host == 0 { 20 } else { 10 }, Standing::Ready)), Duration::ZERO);
     let mut functions = HashMap::new();
     for function in 0..11_000 {
         *functions.entry(goes(&balancer, function)).or_insert(0) += 1;
@@ -242,7 +242,7 @@ fn a_failing_host_is_ejected_and_comes_back() {
     assert_ne!(at(seconds(1)), first);
     assert_ne!(at(seconds(30)), first);
     let state = |now| balancer.hosts(now).iter().find(|(host, _)| *host.id() == first).unwrap().1;
-    assert_eq!((state(seconds(30)), state(seconds(31))), (HostState::Ejected, HostState::Ready));
+    assert_eq!((state(seconds(30)), state(seconds(31))), (Standing::Ejected, Standing::Ready));
     assert_eq!(at(seconds(31)), first);
 }
 
@@ -254,7 +254,7 @@ fn an_answer_between_failures_keeps_a_host() {
         let mut guard = balancer.pick(&placement, &[], Duration::ZERO).unwrap();
         guard.answered(if request % 5 == 4 { served(MS, 1) } else { FAILED }, Duration::ZERO);
     }
-    assert!(balancer.hosts(Duration::ZERO).iter().all(|(_, state)| *state == HostState::Ready));
+    assert!(balancer.hosts(Duration::ZERO).iter().all(|(_, state)| *state == Standing::Ready));
 }
 
 #[test]
@@ -310,13 +310,11 @@ fn word_that_changes_nothing_leaves_orders_as_they_are() {
     let before = version();
     balancer.update(ready(0..3), Duration::ZERO);
     assert_eq!(version(), before);
-    balancer.update(
-        [info(0, 10, HostState::Ready), info(1, 20, HostState::Ready), info(2, 10, HostState::Ready)],
-        seconds(1),
-    );
+    balancer
+        .update([info(0, 10, Standing::Ready), info(1, 20, Standing::Ready), info(2, 10, Standing::Ready)], seconds(1));
     assert_eq!(version(), before + 1);
     balancer.update(
-        [info(0, 10, HostState::Ready), info(1, 20, HostState::Draining), info(2, 10, HostState::Ready)],
+        [info(0, 10, Standing::Ready), info(1, 20, Standing::Draining), info(2, 10, Standing::Ready)],
         seconds(2),
     );
     assert_eq!(version(), before + 2);

@@ -99,6 +99,24 @@ impl Host {
         self.0.idle.evict(kind, || self.revisions()).is_some()
     }
 
+    /// Sees to it that the code of a revision is on disk, compiled, so that its first call need not wait for that.
+    ///
+    /// # Errors
+    /// When the component cannot be had or compiled.
+    pub async fn prepare(&self, spec: &samovar_model::Revision) -> Result<(), CodeError> {
+        if self.0.code.is_compiled(spec.artifact, spec.kind) {
+            return Ok(());
+        }
+        let missing = |error: samovar_cluster::ArtifactError| CodeError::Refused(error.to_string());
+        let file = self.0.artifacts.file(&spec.artifact).await.map_err(missing)?;
+        self.0.code.compile(spec.artifact, &file).await.map(drop)
+    }
+
+    /// Whether the code of a revision is on disk, compiled.
+    pub fn is_prepared(&self, spec: &samovar_model::Revision) -> bool {
+        self.0.code.is_compiled(spec.artifact, spec.kind)
+    }
+
     /// Checks a component and compiles it.
     ///
     /// # Errors

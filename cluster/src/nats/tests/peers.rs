@@ -15,7 +15,7 @@ use super::config;
 use super::server::Server;
 use crate::contract::store;
 use crate::nats::NatsConfig;
-use crate::{ArtifactError, PeerBytes, Peers};
+use crate::{ArtifactError, Artifacts as _, PeerBytes, Peers};
 
 const COMPONENT: &[u8] = b"component";
 
@@ -71,12 +71,12 @@ fn away() -> NatsConfig {
 async fn while_nats_is_away_a_peer_is_asked_once_and_its_bytes_are_kept() {
     let (host, asked) = with_peers(away(), &[Answer::Bytes(COMPONENT), Answer::Bytes(COMPONENT)]).await;
     let digest = Digest::of(COMPONENT);
-    assert!(matches!(host.artifacts.local_file(&digest).await, Err(ArtifactError::Missing(_))));
+    assert!(matches!(host.artifacts.local(&digest).await, Err(ArtifactError::Missing(_))));
     for _ in 0..3 {
         assert_eq!(host.read(&digest).await.unwrap(), COMPONENT);
     }
     assert_eq!(asked.load(Relaxed), 1);
-    assert!(host.artifacts.local_file(&digest).await.is_ok(), "it has a copy of its own");
+    assert!(host.artifacts.local(&digest).await.is_ok(), "it has a copy of its own");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! This process, as the control API sees it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -15,7 +16,7 @@ use samovar_runtime::{CodeError, Host};
 use super::local::LocalHost;
 
 /// Gateway and host in one process.
-pub(super) struct LocalPlatform {
+pub(crate) struct LocalPlatform {
     host: Host,
     gateway: Gateway<LocalHost>,
     gateway_url: String,
@@ -27,17 +28,17 @@ const READY: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl LocalPlatform {
-    pub(super) fn new(host: Host, gateway: Gateway<LocalHost>, gateway_url: String) -> Self {
+    pub(crate) fn new(host: Host, gateway: Gateway<LocalHost>, gateway_url: String) -> Self {
         Self { host, gateway, gateway_url, phase: AtomicU8::new(STARTING) }
     }
 
     /// Says that requests are taken.
-    pub(super) fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.phase.store(READY, Ordering::Relaxed);
     }
 
     /// Says that no new requests are taken.
-    pub(super) fn draining(&self) {
+    pub(crate) fn draining(&self) {
         self.phase.store(DRAINING, Ordering::Relaxed);
     }
 }
@@ -68,12 +69,17 @@ impl Platform for LocalPlatform {
         self.host.rehearse(digest, settings).await.map_err(Refusal::Component)
     }
 
-    async fn routed(&self, version: u64) {
+    async fn routed(&self, version: u64, _everywhere: bool) -> Vec<String> {
         self.gateway.routed(version).await;
+        Vec::new()
     }
 
     async fn stats(&self, name: &FunctionName) -> Option<FunctionStats> {
         self.host.stats(name)
+    }
+
+    async fn all_stats(&self) -> BTreeMap<FunctionName, FunctionStats> {
+        self.host.stats_parts().into_iter().map(|(name, part)| (name, part.stats)).collect()
     }
 
     fn host(&self) -> Option<HostStats> {

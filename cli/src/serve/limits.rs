@@ -4,11 +4,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use samovar_runtime::CODE_SHARE;
 use samovar_runtime::machine::{Capacity, Machine, Shortage};
 
-use super::UpArgs;
+use super::HostOptions;
 use crate::human;
 
 /// Allows as many open files as the system lets this process have: each connection is one, and so is each loaded component.
-pub(super) fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
@@ -17,7 +17,7 @@ pub(super) fn raise_open_files() {
 
 /// Keeps this process to pages of the ordinary size. Instances touch a few pages here and there in memories of their own, and
 /// each of those would become 2 MiB where the kernel makes them huge.
-pub(super) fn small_pages() {
+pub(crate) fn small_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::warn!(%error, "instances may take more memory than they need: huge pages cannot be turned off");
@@ -25,15 +25,15 @@ pub(super) fn small_pages() {
 }
 
 /// What the host is made for.
-pub(super) struct Limits {
-    pub(super) capacity: Capacity,
-    pub(super) memory_budget_bytes: u64,
-    pub(super) code_budget_bytes: u64,
+pub(crate) struct Limits {
+    pub(crate) capacity: Capacity,
+    pub(crate) memory_budget_bytes: u64,
+    pub(crate) code_budget_bytes: u64,
 }
 
 impl Limits {
     /// Fits what was asked for to the machine, and says where the machine has less.
-    pub(super) fn look(args: &UpArgs) -> Self {
+    pub(crate) fn look(args: &HostOptions, connections: usize) -> Self {
         let machine = Machine::look();
         let memory_budget_bytes = args.memory_budget.map_or_else(|| machine.memory_budget(), |size| size.as_bytes());
         if memory_budget_bytes > machine.memory_bytes {
@@ -51,13 +51,13 @@ impl Limits {
             let warning = warning(asked, &capacity, shortage);
             tracing::warn!("{warning}");
         }
-        let needed_files = args.max_connections as u64 + u64::from(capacity.components);
+        let needed_files = connections as u64 + u64::from(capacity.components);
         if needed_files > machine.open_files {
             tracing::info!(
                 "{} files may be open at once, and {} connections with {} loaded components would need {needed_files}: \
                  raise it with `ulimit -n` or LimitNOFILE=, if so many are to be",
                 machine.open_files,
-                args.max_connections,
+                connections,
                 capacity.components
             );
         }

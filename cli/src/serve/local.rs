@@ -12,13 +12,13 @@ use samovar_runtime::{Host, ResponseBody, Revision};
 use tokio::sync::watch;
 
 /// Passes requests to the host in this process, without a hop.
-pub(super) struct LocalHost(pub(super) Host);
+pub(crate) struct LocalHost(pub(crate) Host);
 
 impl Dispatcher for LocalHost {
     type Target = Arc<Revision>;
     type Body = ResponseBody;
 
-    fn target(&self, function: &FunctionName, revision: &Arc<samovar_model::Revision>) -> Self::Target {
+    fn target(&self, function: &FunctionName, revision: &Arc<samovar_model::Revision>, _version: u64) -> Self::Target {
         self.0.revision(function, revision)
     }
 
@@ -33,7 +33,7 @@ impl Dispatcher for LocalHost {
 }
 
 /// Drops counters and logs of functions that are deleted.
-pub(super) async fn forget_deleted(host: Host, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+pub(crate) async fn forget_deleted(host: Host, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
     let names = |snapshot: &Snapshot| snapshot.functions.keys().cloned().collect::<BTreeSet<_>>();
     let mut known = names(&snapshots.borrow_and_update());
     while snapshots.changed().await.is_ok() {

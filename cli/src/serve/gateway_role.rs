@@ -1,0 +1,125 @@
+//! The gateway of a process that belongs to a cluster: passes requests to hosts elsewhere.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+use samovar_cluster::{GatewayLease, Gateways as _, Membership as _, Registry as _};
+use samovar_gateway::balance::Policy;
+use samovar_gateway::remote::{RemoteConfig, RemoteHosts};
+use samovar_gateway::{Gateway, GatewayConfig};
+use samovar_model::{GatewayId, GatewayRecord, Span};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::host_role::machine_name;
+use super::member::Member;
+
+/// What a gateway takes from its callers.
+#[derive(Debug, Args)]
+pub(crate) struct GatewayOptions {
+    /// The most connections open at once; more wait
+    #[arg(long, value_name = "NUMBER", default_value_t = 20_000)]
+    pub(crate) max_connections: usize,
+    /// How long a request's head may take
+    #[arg(long, value_name = "SPAN", default_value = "10s")]
+    header_timeout: Span,
+    /// How long a connection may be open without a request
+    #[arg(long, value_name = "SPAN", default_value = "75s")]
+    idle_timeout: Span,
+}
+
+/// How a gateway chooses among hosts.
+#[derive(Debug, Args)]
+pub(crate) struct BalanceOptions {
+    /// How the host of a request is chosen: adaptive, hash, p2c, fewest_connections, round_robin or random
+    #[arg(long, value_name = "NAME", default_value = "adaptive", env = "SAMOVAR_POLICY", hide_env_values = true)]
+    policy: Policy,
+}
+
+impl GatewayOptions {
+    /// As the gateway wants it.
+    pub(crate) fn config(&self) -> GatewayConfig {
+        GatewayConfig {
+            max_connections: self.max_connections,
+            header_read_timeout: self.header_timeout.as_duration(),
+            idle_timeout: self.idle_timeout.as_duration(),
+            ..GatewayConfig::default()
+        }
+    }
+}
+
+/// A gateway that runs.
+pub(crate) struct GatewayRole {
+    telling: JoinHandle<()>,
+    stop: CancellationToken,
+    listener: JoinHandle<()>,
+}
+
+impl GatewayRole {
+    /// Routes by the registry that the member knows, and joins.
+    pub(crate) async fn start(
+        member: &Member,
+        options: &GatewayOptions,
+        balance: &BalanceOptions,
+        listener: TcpListener,
+    ) -> anyhow::Result<Self> {
+        let remote = RemoteHosts::new(
+            RemoteConfig { policy: balance.policy, ..RemoteConfig::default() },
+            member.connector.clone(),
+        );
+        let gateway = Gateway::new(options.config(), remote.clone());
+        gateway.apply(&Arc::clone(&member.registry.watch().borrow()));
+        let hosts = member.membership.watch();
+        tokio::spawn(async move { remote.follow(hosts).await });
+        let record = record(listener.local_addr()?, *gateway.versions().borrow())?;
+        let lease = member.gateways.join(record).await;
+        tokio::spawn({
+            let (gateway, snapshots) = (gateway.clone(), member.registry.watch());
+            async move { gateway.follow(snapshots).await }
+        });
+        let stop = CancellationToken::new();
+        let telling = tokio::spawn(tell(lease, gateway.versions(), stop.clone()));
+        let listener = tokio::spawn({
+            let stop = stop.clone();
+            async move { gateway.serve(listener, stop).await }
+        });
+        Ok(Self { telling, stop, listener })
+    }
+
+    /// Takes nothing new, answers what is under way, and gives the lease back.
+    pub(crate) async fn drain(self) {
+        self.stop.cancel();
+        if let Err(error) = self.listener.await {
+            tracing::error!(%error, "the gateway's listener crashed");
+        }
+        if let Err(error) = self.telling.await {
+            tracing::error!(%error, "the lease's task crashed");
+        }
+    }
+}
+
+/// Tells by which version the gateway routes, until it stops.
+async fn tell(lease: Box<dyn GatewayLease>, mut versions: watch::Receiver<u64>, stop: CancellationToken) {
+    loop {
+        lease.routed(*versions.borrow_and_update());
+        tokio::select! {
+            changed = versions.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+            }
+            () = stop.cancelled() => break,
+        }
+    }
+    lease.leave().await;
+}
+
+fn record(listens: SocketAddr, routed: u64) -> anyhow::Result<GatewayRecord> {
+    let id = GatewayId::of_run(&machine_name(), fastrand::u64(..))?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(GatewayRecord { id, address: listens.to_string(), version, started: Timestamp::now(), routed })
+}

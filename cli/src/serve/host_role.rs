@@ -1,0 +1,298 @@
+//! The host of a process that belongs to a cluster: runs functions for gateways elsewhere.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use jiff::Timestamp;
+use samovar_cluster::{Artifacts, Lease, Membership as _, Registry as _};
+use samovar_hop::HostName;
+use samovar_model::{BootEpoch, ByteSize, HostCapacity, HostId, HostIntent, HostLoad, HostRecord, HostReport};
+use samovar_runtime::serving::Serving;
+use samovar_runtime::{Host, HostConfig};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::limits::Limits;
+use super::local::forget_deleted;
+use super::member::Member;
+use crate::Usage;
+
+/// The file in the data directory that keeps the host's name over restarts.
+const NAME_FILE: &str = "host-name";
+/// How often the host's load and what is warm are looked at, to be told with the next renewal of its lease.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How long a host that is told to stop still takes what comes: gateways learn within this that it is draining.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// How many invocations for each core a host is given before others are preferred. Functions that compute fill a core with one
+/// each; most wait for something, most of the time.
+const SLOTS_PER_CORE: usize = 32;
+
+/// What a host may use of its machine.
+#[derive(Debug, Args)]
+pub(crate) struct HostOptions {
+    /// The most instances alive at once; what the machine cannot hold is left out, with a warning that says what to change
+    /// [default: what the machine allows, up to 10000]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_instances: Option<u32>,
+    /// The most memory that the process is to have; past it idle instances go, then code, then invocations are turned away
+    /// [default: that of the cgroup or the machine, less an eighth]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_budget: Option<ByteSize>,
+    /// The most compiled code kept loaded; past it the code that is worth least goes, and is loaded again at its next call
+    /// [default: a quarter of the memory budget]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) code_budget: Option<ByteSize>,
+}
+
+/// Who a host is to the others.
+#[derive(Debug, Args)]
+pub(crate) struct HostIdentity {
+    /// Where gateways reach this host, as HOST:PORT or HOST [default: the address that it listens on]
+    #[arg(long, value_name = "ADDR", env = "SAMOVAR_ADVERTISE", hide_env_values = true)]
+    pub(crate) advertise: Option<String>,
+    /// The host's name, unlike any other's [default: one made at the first start, and kept in the data directory]
+    #[arg(long, value_name = "NAME", env = "SAMOVAR_HOST_NAME", hide_env_values = true)]
+    pub(crate) name: Option<HostId>,
+}
+
+/// A host that runs.
+pub(crate) struct HostRole {
+    pub(crate) host: Host,
+    pub(crate) name: HostId,
+    pub(crate) address: String,
+    serving: Arc<Serving>,
+    held: watch::Receiver<bool>,
+    phase: watch::Sender<Phase>,
+    reporter: JoinHandle<()>,
+    /// Ends the listener.
+    stop: CancellationToken,
+    listener: JoinHandle<()>,
+}
+
+/// How far a host is in its life.
+///
+/// ```text
+/// Serving => Stopping => Leaving
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// Tells that it drains.
+    Stopping,
+    /// Gives its lease back.
+    Leaving,
+}
+
+impl HostRole {
+    /// Starts the host, and joins.
+    pub(crate) async fn start(
+        member: &Member,
+        identity: &HostIdentity,
+        limits: &Limits,
+        listener: TcpListener,
+    ) -> anyhow::Result<Self> {
+        let name = host_name(member.data_dir.path(), identity.name.as_ref())?;
+        let address = advertised(identity.advertise.as_deref(), listener.local_addr()?)?;
+        let artifacts: Arc<dyn Artifacts> = Arc::clone(&member.artifacts) as _;
+        let host = start_host(limits, &member.data_dir, Arc::clone(&artifacts))?;
+        let snapshot = Arc::clone(&member.registry.watch().borrow());
+        let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
+        let code: Vec<_> = revisions.map(|revision| (revision.artifact, revision.kind)).collect();
+        host.collect_code(&code)?;
+        let registry = Arc::clone(&member.registry) as _;
+        let serving = Arc::new(Serving::new(host.clone(), registry, artifacts));
+        let record = HostRecord {
+            id: name.clone(),
+            address: address.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            epoch: BootEpoch::now(),
+            started: Timestamp::now(),
+            capacity: capacity(limits),
+            report: HostReport::default(),
+        };
+        let lease = member.membership.join(record).await;
+        let hop_name = HostName { id: name.clone(), epoch: lease.epoch() };
+        let stop = CancellationToken::new();
+        let listening =
+            samovar_hop::serve(listener, member.identity.clone(), hop_name, Arc::clone(&serving), stop.clone());
+        let listener = tokio::spawn(listening);
+        tokio::spawn({
+            let serving = Arc::clone(&serving);
+            async move { serving.follow().await }
+        });
+        tokio::spawn(forget_deleted(host.clone(), member.registry.watch()));
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let held = lease.held();
+        let reporter = Reporter { host: host.clone(), serving: Arc::clone(&serving), phase: phases };
+        let reporter = tokio::spawn(reporter.run(lease));
+        Ok(Self { host, name, address, serving, held, phase, reporter, stop, listener })
+    }
+
+    /// Waits until a later run of this host has its name.
+    pub(crate) async fn replaced(&self) {
+        let mut held = self.held.clone();
+        if held.wait_for(|held| !held).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Takes nothing new, finishes what is running, and gives the lease back.
+    pub(crate) async fn drain(self) {
+        self.phase.send_replace(Phase::Stopping);
+        tokio::time::sleep(FAREWELL).await;
+        self.stop.cancel();
+        if let Err(error) = self.listener.await {
+            tracing::error!(%error, "the listener for gateways crashed");
+        }
+        self.host.drain().await;
+        tracing::debug!(in_flight = self.serving.in_flight(), "drained");
+        self.phase.send_replace(Phase::Leaving);
+        if let Err(error) = self.reporter.await {
+            tracing::error!(%error, "the lease's task crashed");
+        }
+    }
+}
+
+/// Starts what runs functions, with its state in a data directory.
+pub(crate) fn start_host(
+    limits: &Limits,
+    data_dir: &samovar_cluster::embedded::DataDir,
+    artifacts: Arc<dyn Artifacts>,
+) -> anyhow::Result<Host> {
+    let config = HostConfig {
+        capacity: limits.capacity,
+        memory_budget_bytes: limits.memory_budget_bytes,
+        code_budget_bytes: limits.code_budget_bytes,
+        ..HostConfig::new(data_dir.compiled(), data_dir.logs())
+    };
+    Host::start(config, artifacts).map_err(|error| anyhow::anyhow!("cannot start the host: {error:#}"))
+}
+
+fn capacity(limits: &Limits) -> HostCapacity {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let instances = u64::from(limits.capacity.instances);
+    let slots = u64::try_from(cores * SLOTS_PER_CORE).unwrap_or(u64::MAX).min(instances);
+    HostCapacity { instances, memory_bytes: limits.memory_budget_bytes, slots }
+}
+
+/// Tells the lease what its next renewal is to say.
+struct Reporter {
+    host: Host,
+    serving: Arc<Serving>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Reporter {
+    async fn run(mut self, lease: Box<dyn Lease>) {
+        let mut asked = lease.asked();
+        loop {
+            let phase = *self.phase.borrow_and_update();
+            let wanted = *asked.borrow_and_update();
+            let intent = match phase {
+                Phase::Serving => wanted,
+                Phase::Stopping => HostIntent::Draining,
+                Phase::Leaving => break,
+            };
+            let (busy, idle) = self.host.occupancy();
+            let load = HostLoad { busy, idle, in_flight: self.serving.in_flight().into() };
+            lease.report(HostReport { intent, load, warm: self.host.warm() });
+            let changed = tokio::select! {
+                () = tokio::time::sleep(REPORT_EVERY) => Ok(()),
+                changed = self.phase.changed() => changed,
+                changed = asked.changed() => changed,
+            };
+            if changed.is_err() {
+                break;
+            }
+        }
+        if let Err(error) = lease.leave().await {
+            tracing::warn!(%error, "the lease is not given back, and expires by itself");
+        }
+    }
+}
+
+/// Where gateways reach this host.
+fn advertised(given: Option<&str>, listens: SocketAddr) -> anyhow::Result<String> {
+    match given {
+        Some(given) if given.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
+            Ok(given.to_owned())
+        }
+        Some(given) if given.contains("://") || given.is_empty() => {
+            Err(Usage(format!("--advertise {given}: write HOST:PORT, as in 10.0.0.7:7070")).into())
+        }
+        Some(given) => Ok(format!("{given}:{}", listens.port())),
+        None if listens.ip().is_unspecified() => Err(Usage(format!(
+            "this host listens on {listens}, which is no address that others can reach: give --advertise, as in \
+             --advertise 10.0.0.7"
+        ))
+        .into()),
+        None => Ok(listens.to_string()),
+    }
+}
+
+/// The host's name: the one that was given, the one it had before, or a new one.
+fn host_name(dir: &Path, given: Option<&HostId>) -> anyhow::Result<HostId> {
+    let file = dir.join(NAME_FILE);
+    let before = match std::fs::read_to_string(&file) {
+        Ok(text) => Some(text.trim().parse::<HostId>().with_context(|| file.display().to_string())?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| file.display().to_string()),
+    };
+    let name = match (given, &before) {
+        (Some(given), _) => given.clone(),
+        (None, Some(before)) => before.clone(),
+        (None, None) => new_name()?,
+    };
+    if before.as_ref() != Some(&name) {
+        std::fs::write(&file, format!("{name}\n")).with_context(|| file.display().to_string())?;
+    }
+    Ok(name)
+}
+
+/// The machine's name and something to tell apart several hosts on it.
+fn new_name() -> anyhow::Result<HostId> {
+    Ok(format!("{:.50}-{:06x}", machine_name(), fastrand::u32(..1 << 24)).parse()?)
+}
+
+/// The machine's name, as far as it can be the beginning of a member's.
+pub(crate) fn machine_name() -> String {
+    let machine = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    let label = machine.split('.').next().unwrap_or_default();
+    let allowed: String = label.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let machine = allowed.trim_matches('-');
+    if machine.is_empty() { "machine".to_owned() } else { machine.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_tells_an_address_that_others_can_reach() {
+        let listens = |text: &str| text.parse::<SocketAddr>().unwrap();
+        assert_eq!(advertised(None, listens("10.0.0.7:7070")).unwrap(), "10.0.0.7:7070");
+        assert_eq!(advertised(Some("h7"), listens("0.0.0.0:7070")).unwrap(), "h7:7070");
+        assert_eq!(advertised(Some("h7:1"), listens("0.0.0.0:7070")).unwrap(), "h7:1");
+        assert_eq!(advertised(Some("[fd00::7]"), listens("[::]:7070")).unwrap(), "[fd00::7]:7070");
+        assert!(advertised(None, listens("0.0.0.0:7070")).unwrap_err().to_string().contains("--advertise 10.0.0.7"));
+        assert!(advertised(Some("http://h7"), listens("0.0.0.0:7070")).is_err());
+    }
+
+    #[test]
+    fn a_name_is_kept_until_another_is_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = host_name(dir.path(), None).unwrap();
+        assert_eq!(host_name(dir.path(), None).unwrap(), made);
+        let given: HostId = "seven".parse().unwrap();
+        assert_eq!(host_name(dir.path(), Some(&given)).unwrap(), given);
+        assert_eq!(host_name(dir.path(), None).unwrap(), given);
+        std::fs::write(dir.path().join(NAME_FILE), "Not A Name").unwrap();
+        assert!(host_name(dir.path(), None).is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! A process's part in its cluster: what all roles in it share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use samovar_cluster::embedded::DataDir;
+use samovar_cluster::nats::{Nats, NatsArtifacts, NatsGateways, NatsMembership, NatsRegistry};
+use samovar_hop::{Connector, Identity};
+
+use super::member_options::{MemberOptions, Membership};
+use super::peers::{HostCaller, HostPeers};
+use crate::location::default_data_dir;
+
+/// What a member of a cluster has.
+pub(crate) struct Member {
+    pub(crate) data_dir: DataDir,
+    pub(crate) identity: Identity,
+    pub(crate) connector: Connector,
+    pub(crate) registry: Arc<NatsRegistry>,
+    pub(crate) artifacts: Arc<NatsArtifacts>,
+    pub(crate) membership: Arc<NatsMembership>,
+    pub(crate) gateways: Arc<NatsGateways>,
+    /// Asks hosts about themselves.
+    pub(crate) caller: HostCaller,
+}
+
+impl Member {
+    /// Joins the cluster; while NATS is away, goes by what this directory's last user knew.
+    pub(crate) async fn join(options: &MemberOptions, data_dir: Option<&Path>) -> anyhow::Result<Self> {
+        let Membership { nats, identity } = options.membership()?;
+        let data_dir = DataDir::open(data_dir.map_or_else(default_data_dir, Path::to_owned))?;
+        let nats = Nats::connect(nats).await?;
+        let registry = Arc::new(NatsRegistry::open(&nats, &data_dir).await?);
+        let membership = Arc::new(NatsMembership::open(&nats, Some(data_dir.path())));
+        let gateways = Arc::new(NatsGateways::open(&nats));
+        let connector = Connector::new(identity.clone());
+        let caller = HostCaller::new(connector.clone());
+        let artifacts = Arc::new(NatsArtifacts::open(&nats, &data_dir)?);
+        artifacts.set_peers(Arc::new(HostPeers::new(caller.clone(), Arc::clone(&membership) as _)));
+        Ok(Self { data_dir, identity, connector, registry, artifacts, membership, gateways, caller })
+    }
+}

@@ -1,0 +1,231 @@
+//! The cluster, as the control API sees it: hosts that check and compile, gateways that say by what they route.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use http::{Method, StatusCode};
+use http_body_util::BodyStream;
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use samovar_cluster::{Gateways, Membership};
+use samovar_control::platform::{Checked, Platform, Refusal};
+use samovar_hop::message::{self, HostCall, StatsPart};
+use samovar_model::{
+    Digest, FunctionName, FunctionStats, GatewayState, HostId, HostIntent, HostRecord, LogLine, Settings,
+};
+use samovar_runtime::add_up;
+
+use super::member::Member;
+use super::peers::{CallError, HostCaller, askable};
+
+/// How long gateways are waited for that have not said by what they route.
+const ROUTED_WITHIN: Duration = Duration::from_secs(30);
+/// How long a host may take to tell of itself.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// The longest line of a log that is read: more than any function can write.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// The cluster.
+pub(super) struct RemotePlatform {
+    membership: Arc<dyn Membership>,
+    gateways: Arc<dyn Gateways>,
+    caller: HostCaller,
+    gateway_url: Option<String>,
+}
+
+impl RemotePlatform {
+    pub(super) fn new(member: &Member, gateway_url: Option<String>) -> Self {
+        Self {
+            membership: Arc::clone(&member.membership) as _,
+            gateways: Arc::clone(&member.gateways) as _,
+            caller: member.caller.clone(),
+            gateway_url,
+        }
+    }
+
+    fn hosts(&self) -> Vec<Arc<HostRecord>> {
+        askable(&*self.membership)
+    }
+
+    /// Asks one host after the other, until one can tell.
+    async fn ask<T: serde::de::DeserializeOwned>(&self, call: &HostCall, body: &Bytes) -> Result<T, CallError> {
+        let mut failed = CallError::Unreachable(
+            "no host is there that could check the function: start one with `samovar host --join`".to_owned(),
+        );
+        for host in self.hosts() {
+            match self.caller.call(&host, call, Some(body.clone())).await {
+                Err(error @ CallError::Unreachable(_)) => failed = error,
+                Err(error @ CallError::Refused(status, _)) if status.is_server_error() => failed = error,
+                done => return done,
+            }
+        }
+        Err(failed)
+    }
+
+    /// Asks all hosts at once; those that do not answer in time are left out.
+    async fn ask_all<T: serde::de::DeserializeOwned>(&self, call: &HostCall) -> Vec<T> {
+        let asked = self.hosts().into_iter().map(|host| async move {
+            let answer = tokio::time::timeout(ANSWER_WITHIN, self.caller.call(&host, call, None)).await;
+            match answer {
+                Ok(Ok(part)) => Some(part),
+                Ok(Err(CallError::Refused(StatusCode::NOT_FOUND, _))) => None,
+                Ok(Err(error)) => {
+                    tracing::debug!(host = %host.id, %error, "a host's statistics are left out");
+                    None
+                }
+                Err(_) => None,
+            }
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    async fn lines(
+        &self,
+        host: &HostRecord,
+        name: &FunctionName,
+        since: Option<Timestamp>,
+        follow: bool,
+    ) -> Option<BoxStream<'static, LogLine>> {
+        let mut path = format!("{}?follow={follow}", HostCall::Logs(name.clone()).path());
+        if let Some(since) = since {
+            path.push_str(&format!("&since={since}"));
+        }
+        let asked = self.caller.stream(host, Method::GET, &path, Bytes::new());
+        let body = tokio::time::timeout(ANSWER_WITHIN, asked).await.ok()?.ok()?;
+        Some(lines(body).boxed())
+    }
+}
+
+/// Lines of JSON, as they come.
+fn lines(body: Incoming) -> impl futures_util::Stream<Item = LogLine> + Send {
+    let read = (BodyStream::new(body), Vec::new());
+    stream::unfold(read, |(mut body, mut rest): (_, Vec<u8>)| async move {
+        loop {
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                match serde_json::from_slice(&line) {
+                    Ok(line) => return Some((line, (body, rest))),
+                    Err(error) => tracing::debug!(%error, "a line of a log that cannot be read"),
+                }
+                continue;
+            }
+            let frame = body.next().await?.ok()?;
+            rest.extend_from_slice(&frame.into_data().unwrap_or_default());
+            if rest.len() > MAX_LINE_BYTES {
+                return None;
+            }
+        }
+    })
+}
+
+fn refusal(error: CallError) -> Refusal {
+    match error {
+        CallError::Refused(StatusCode::UNPROCESSABLE_ENTITY, why) => Refusal::Component(why),
+        CallError::Refused(_, why) | CallError::Unreachable(why) => Refusal::Unavailable(why),
+    }
+}
+
+#[async_trait]
+impl Platform for RemotePlatform {
+    fn gateway_url(&self) -> String {
+        if let Some(url) = &self.gateway_url {
+            return url.clone();
+        }
+        let gateways = self.gateways.watch().borrow().clone();
+        let ready = gateways.values().find(|gateway| gateway.state == GatewayState::Ready);
+        let any = ready.or_else(|| gateways.values().next());
+        any.map_or_else(|| "http://no-gateway-yet".to_owned(), |gateway| format!("http://{}", gateway.record.address))
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn check(&self, digest: Digest, file: &Path) -> Result<Checked, Refusal> {
+        let call = HostCall::Check(digest);
+        // A host that has compiled it before, or can fetch it, need not be sent it.
+        let checked = match self.ask::<message::Checked>(&call, &Bytes::new()).await {
+            Err(CallError::Refused(StatusCode::NOT_FOUND, _)) => {
+                let bytes = tokio::fs::read(file).await;
+                let bytes = bytes.map_err(|error| Refusal::Unavailable(format!("{}: {error}", file.display())))?;
+                self.ask(&call, &bytes.into()).await
+            }
+            checked => checked,
+        };
+        let message::Checked { component, compile_millis } = checked.map_err(refusal)?;
+        Ok(Checked { component, compile_millis })
+    }
+
+    async fn rehearse(&self, digest: Digest, settings: &Settings) -> Result<(), Refusal> {
+        let json = serde_json::to_vec(settings).map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        self.ask(&HostCall::Rehearse(digest), &json.into()).await.map_err(refusal)
+    }
+
+    async fn routed(&self, version: u64, everywhere: bool) -> Vec<String> {
+        if !everywhere {
+            return Vec::new();
+        }
+        let mut gateways = self.gateways.watch();
+        let behind = |table: &samovar_cluster::GatewayTable| -> Vec<String> {
+            let there = table.values().filter(|gateway| gateway.state != GatewayState::Gone);
+            let behind = there.filter(|gateway| gateway.record.routed < version);
+            behind.map(|gateway| format!("{} at {}", gateway.record.id, gateway.record.address)).collect()
+        };
+        let all = tokio::time::timeout(ROUTED_WITHIN, gateways.wait_for(|table| behind(table).is_empty())).await;
+        match all {
+            Ok(_) => Vec::new(),
+            Err(_) => behind(&self.gateways.watch().borrow()),
+        }
+    }
+
+    async fn stats(&self, name: &FunctionName) -> Option<FunctionStats> {
+        let parts: Vec<StatsPart> = self.ask_all(&HostCall::Stats(name.clone())).await;
+        (!parts.is_empty()).then(|| add_up(parts))
+    }
+
+    async fn all_stats(&self) -> BTreeMap<FunctionName, FunctionStats> {
+        let hosts: Vec<BTreeMap<FunctionName, StatsPart>> = self.ask_all(&HostCall::AllStats).await;
+        let mut parts: BTreeMap<FunctionName, Vec<StatsPart>> = BTreeMap::new();
+        for (name, part) in hosts.into_iter().flatten() {
+            parts.entry(name).or_default().push(part);
+        }
+        parts.into_iter().map(|(name, parts)| (name, add_up(parts))).collect()
+    }
+
+    fn hosts(&self) -> Option<Vec<samovar_model::Member>> {
+        Some(self.membership.watch().borrow().members.values().cloned().collect())
+    }
+
+    async fn ask_host(&self, host: &HostId, intent: HostIntent) -> Result<(), Refusal> {
+        self.membership.ask(host, intent).await.map_err(|error| Refusal::Unavailable(error.to_string()))
+    }
+
+    async fn logs(&self, name: &FunctionName, since: Option<Timestamp>, follow: bool) -> BoxStream<'static, LogLine> {
+        let asked = self.hosts().into_iter().map(|host| async move { self.lines(&host, name, since, follow).await });
+        let streams: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+        if follow {
+            return stream::select_all(streams).boxed();
+        }
+        // Each host's lines are in order; all of them together are put in order here.
+        let mut all: Vec<LogLine> = stream::iter(streams).flatten().collect().await;
+        all.sort_by_key(|line| line.time);
+        stream::iter(all).boxed()
+    }
+
+    fn metrics(&self, out: &mut String) {
+        let hosts = self.membership.watch().borrow().clone();
+        out.push_str(
+            "# HELP samovar_cluster_hosts Hosts of the cluster by state.\n# TYPE samovar_cluster_hosts gauge\n",
+        );
+        for state in ["ready", "draining", "suspect", "gone"] {
+            let count = hosts.members.values().filter(|member| member.state.to_string() == state).count();
+            out.push_str(&format!("samovar_cluster_hosts{{state=\"{state}\"}} {count}\n"));
+        }
+    }
+}

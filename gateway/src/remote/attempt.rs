@@ -1,0 +1,188 @@
+//! One attempt to have a request answered by one host, and what its failure means for the next.
+
+use std::time::{Duration, Instant};
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use samovar_hop::message::{self, ELAPSED, LOAD, TARGET};
+use samovar_model::{Fault, HostId, Origin};
+
+use super::answer::RemoteBody;
+use super::replay::{HopBody, Replay};
+use super::{GRACE, Inner, Route};
+use crate::balance::{self, Guard};
+
+/// A request that may have to be sent more than once.
+pub(super) struct Sent {
+    head: Parts,
+    body: Replay,
+}
+
+/// How an attempt ended.
+pub(super) enum Outcome {
+    Answered(Response<RemoteBody>),
+    Failed(HostId, Failure),
+    /// There is no host to attempt it on.
+    NoHost,
+}
+
+/// Why there is no answer.
+pub(super) enum Failure {
+    /// The host says so.
+    Told(Fault),
+    /// It was never sent.
+    Unsent,
+    /// The connection broke, and it may have been begun.
+    Lost,
+    /// The deadline has passed.
+    Late(Duration),
+}
+
+impl Failure {
+    /// Whether trying it on another host is safe.
+    pub(super) fn may_retry(&self, sent: &Sent) -> bool {
+        let is_safe = match self {
+            // What is wrong with the function is so everywhere.
+            Self::Told(fault) => fault.never_started() && fault.origin() == Origin::Platform,
+            Self::Unsent => true,
+            Self::Lost => sent.head.method.is_idempotent(),
+            Self::Late(_) => false,
+        };
+        is_safe && sent.body.can_replay()
+    }
+
+    /// What the caller is told if it is not tried again.
+    pub(super) fn fault(self) -> Fault {
+        match self {
+            Self::Told(fault) => fault,
+            Self::Unsent => Fault::NoHost,
+            Self::Lost => Fault::HostLost,
+            Self::Late(limit) => Fault::Deadline(limit),
+        }
+    }
+
+    /// Whether the host, or the way to it, is to blame.
+    fn blames_host(&self) -> bool {
+        matches!(self, Self::Unsent | Self::Lost | Self::Late(_) | Self::Told(Fault::NotAvailable))
+    }
+}
+
+impl Sent {
+    /// Makes a request what a host is sent.
+    pub(super) fn new(request: Request<Incoming>, target: &HeaderValue) -> Self {
+        let (mut head, body) = request.into_parts();
+        head.version = http::Version::HTTP_2;
+        head.extensions.clear();
+        drop_hop_by_hop(&mut head.headers);
+        let host = head.headers.remove(header::HOST);
+        if head.uri.authority().is_none() {
+            head.uri = absolute(&head.uri, host.as_ref());
+        }
+        head.headers.insert(TARGET, target.clone());
+        Self { head, body: Replay::new(body) }
+    }
+
+    /// The request, once more.
+    fn request(&mut self, elapsed: Option<Duration>) -> Request<HopBody> {
+        let mut head = self.head.clone();
+        if let Some(elapsed) = elapsed {
+            let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            head.headers.insert(ELAPSED, millis.into());
+        }
+        Request::from_parts(head, self.body.begin())
+    }
+}
+
+/// Headers that are about the caller's connection (RFC 9110, 7.6.1), and none of the host's business.
+fn drop_hop_by_hop(map: &mut HeaderMap) {
+    const ALWAYS: [HeaderName; 4] = [
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    if let Some(connection) = map.remove(header::CONNECTION) {
+        let named = connection.to_str().unwrap_or_default().split(',');
+        for name in named.filter_map(|name| HeaderName::try_from(name.trim()).ok()) {
+            map.remove(name);
+        }
+    }
+    for name in ALWAYS {
+        map.remove(name);
+    }
+    if map.get(header::TE).is_some_and(|te| te != "trailers") {
+        map.remove(header::TE);
+    }
+}
+
+/// A path with the host that the request named, which the gateway has checked.
+fn absolute(uri: &Uri, host: Option<&HeaderValue>) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
+impl Inner {
+    /// Picks a host that is not among `tried`, and sends the request there.
+    pub(super) async fn attempt(&self, route: &Route, sent: &mut Sent, tried: &[HostId], begun: Instant) -> Outcome {
+        let Ok(guard) = self.balancer.pick(&route.placement, tried, self.now()) else { return Outcome::NoHost };
+        let elapsed = (!tried.is_empty()).then(|| begun.elapsed());
+        let left = (route.timeout + GRACE).saturating_sub(begun.elapsed());
+        let mut guard = guard;
+        let host = guard.host().id().clone();
+        let attempt = tokio::time::timeout(left, self.send(&host, sent, elapsed));
+        let picked = Instant::now();
+        let ended = attempt.await.unwrap_or(Err(Failure::Late(route.timeout)));
+        let answered = ended.and_then(|mut response| {
+            let load = response.headers_mut().remove(LOAD).and_then(|load| load.to_str().ok()?.parse().ok());
+            let told = message::fault(response.headers()).map(Failure::Told);
+            let failed = told.as_ref().is_some_and(Failure::blames_host);
+            self.heard(&mut guard, failed, picked.elapsed(), load);
+            told.map_or(Ok(response), Err)
+        });
+        match answered {
+            Ok(response) => Outcome::Answered(response.map(|body| RemoteBody::new(body, guard, self.started))),
+            Err(failure) => {
+                if !matches!(failure, Failure::Told(_)) {
+                    self.heard(&mut guard, true, picked.elapsed(), None);
+                }
+                guard.end(self.now());
+                Outcome::Failed(host, failure)
+            }
+        }
+    }
+
+    fn heard(&self, guard: &mut Guard, failed: bool, latency: Duration, load: Option<u32>) {
+        let outcome = if failed { balance::Outcome::Failed } else { balance::Outcome::Served };
+        guard.answered(balance::Answer { outcome, latency, load }, self.now());
+    }
+
+    async fn send(
+        &self,
+        host: &HostId,
+        sent: &mut Sent,
+        elapsed: Option<Duration>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let links = self.links.load().get(host).cloned().ok_or(Failure::Unsent)?;
+        let sender = links.sender_within(self.config.connect_patience).await;
+        let mut sender = sender.map_err(|_| Failure::Unsent)?;
+        let answer = sender.try_send_request(sent.request(elapsed)).await;
+        answer.map_err(|mut error| {
+            let was_never_sent = error.take_message().is_some() || was_refused(error.error());
+            if was_never_sent { Failure::Unsent } else { Failure::Lost }
+        })
+    }
+}
+
+/// Whether the other end says that it has not begun with the request: it refused the stream, or was going away before it came
+/// (RFC 9113, 8.7).
+fn was_refused(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    source.is_some_and(|error| {
+        error.reason() == Some(h2::Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote())
+    })
+}

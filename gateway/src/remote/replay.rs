@@ -1,0 +1,171 @@
+//! A request's body that can be sent again, as long as little of it has been read.
+//!
+//! What is read is kept until it is more than [`KEPT_BYTES`]; from then on the body is only passed on. As in linkerd2-proxy's
+//! replay body.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+/// How much of a body is kept.
+const KEPT_BYTES: usize = 64 << 10;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body that is sent once or more.
+pub(super) enum Replay {
+    Empty,
+    Read(Arc<Mutex<Read>>),
+}
+
+/// What has been read of a body, and the rest.
+pub(super) struct Read {
+    rest: Incoming,
+    /// Absent once it would be too much.
+    kept: Option<Kept>,
+    /// Counts attempts: only the last one may read on.
+    attempt: u32,
+}
+
+#[derive(Default)]
+struct Kept {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    /// The body's last frame, and that it has ended.
+    trailers: Option<HeaderMap>,
+    ended: bool,
+}
+
+/// The body of one attempt.
+pub(super) enum HopBody {
+    Empty,
+    Whole(Option<Bytes>),
+    Reading { read: Arc<Mutex<Read>>, attempt: u32, next: usize },
+}
+
+impl From<Bytes> for HopBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Some(bytes))
+    }
+}
+
+impl Replay {
+    pub(super) fn new(body: Incoming) -> Self {
+        if body.is_end_stream() {
+            return Self::Empty;
+        }
+        let read = Read { rest: body, kept: Some(Kept::default()), attempt: 0 };
+        Self::Read(Arc::new(Mutex::new(read)))
+    }
+
+    /// Whether another attempt can be given all of the body.
+    pub(super) fn can_replay(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Read(read) => lock(read).kept.is_some(),
+        }
+    }
+
+    /// The body for an attempt. Those of earlier ones end in an error.
+    pub(super) fn begin(&self) -> HopBody {
+        match self {
+            Self::Empty => HopBody::Empty,
+            Self::Read(read) => {
+                let mut locked = lock(read);
+                locked.attempt += 1;
+                HopBody::Reading { read: Arc::clone(read), attempt: locked.attempt, next: 0 }
+            }
+        }
+    }
+}
+
+fn lock(read: &Mutex<Read>) -> MutexGuard<'_, Read> {
+    read.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Read {
+    fn poll_next(
+        &mut self,
+        attempt: u32,
+        next: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if attempt != self.attempt {
+            return Poll::Ready(Some(Err("the request is being sent to another host".into())));
+        }
+        if let Some(kept) = &self.kept {
+            if let Some(piece) = kept.pieces.get(*next) {
+                *next += 1;
+                return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
+            }
+            if kept.ended {
+                let trailers = kept.trailers.clone().filter(|_| *next == kept.pieces.len());
+                *next += 1;
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+            }
+        }
+        let frame = ready!(Pin::new(&mut self.rest).poll_frame(cx));
+        if let Some(kept) = &mut self.kept {
+            *next += 1;
+            if !kept.take(&frame) {
+                self.kept = None;
+            }
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+}
+
+impl Kept {
+    /// Keeps a frame; false when it cannot be.
+    fn take(&mut self, frame: &Option<Result<Frame<Bytes>, hyper::Error>>) -> bool {
+        match frame {
+            None => self.ended = true,
+            Some(Err(_)) => return false,
+            Some(Ok(frame)) => {
+                if let Some(piece) = frame.data_ref() {
+                    self.bytes += piece.len();
+                    self.pieces.push(piece.clone());
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.trailers = Some(trailers.clone());
+                    self.ended = true;
+                }
+            }
+        }
+        self.bytes <= KEPT_BYTES
+    }
+}
+
+impl Body for HopBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Reading { read, attempt, next } => lock(read).poll_next(*attempt, next, cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Reading { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            // What is kept is a part of what was declared: the head says how long all of it is.
+            Self::Reading { .. } => SizeHint::default(),
+        }
+    }
+}

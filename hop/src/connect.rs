@@ -1,0 +1,175 @@
+//! The caller's end of a connection.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::greeting::{
+    End, HELLO_PATH, Hello, MAX_GREETING_BYTES, PROOF_PATH, PROTOCOL, Proof, Welcome, holds, nonce, prove,
+};
+use crate::identity::Identity;
+use crate::stream::Stream;
+
+/// What of an answer's body may be under way unread, of one request and of all on the connection. One reader that is slow stops
+/// its own answer; it takes 256 of them to stop the others.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why there is no connection to a host.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody is there, or the way is broken.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It does not answer in time.
+    #[error("no answer within {0:?}")]
+    Slow(Duration),
+    /// It broke while it was set up.
+    #[error("the connection broke: {0}")]
+    Broken(#[from] hyper::Error),
+    /// Whoever answers is no host of this cluster, or takes this process for none of it.
+    #[error("not of this cluster: {0}")]
+    Stranger(String),
+}
+
+/// Makes connections to hosts. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    identity: Identity,
+    /// How long a connection may take until the first request can be sent on it. Default 2 s.
+    pub timeout: Duration,
+    /// How often the other end is asked for a sign of life. Default 500 ms.
+    pub ping_interval: Duration,
+    /// How long that may take before the connection is given up, and all requests on it. Default 1 s.
+    pub ping_timeout: Duration,
+}
+
+/// A connection to one run of one host.
+pub struct Link<B> {
+    /// Sends requests: clones share the connection. It stays open until the last one is dropped and the requests have ended.
+    pub sender: SendRequest<B>,
+    /// What the host told of itself.
+    pub welcome: Welcome,
+    /// Ends when the connection does.
+    pub closed: JoinHandle<()>,
+}
+
+impl Connector {
+    /// With the defaults.
+    pub fn new(identity: Identity) -> Self {
+        let seconds = Duration::from_secs;
+        let ping_interval = Duration::from_millis(500);
+        Self { identity, timeout: seconds(2), ping_interval, ping_timeout: seconds(1) }
+    }
+
+    /// Connects to a host's advertised address, as in `10.0.0.7:7070`. The connection is driven by a task of its own.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn connect<B>(&self, address: &str) -> Result<Link<B>, ConnectError>
+    where
+        B: Body<Data = Bytes> + From<Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let connected = tokio::time::timeout(self.timeout, self.connect_slowly(address)).await;
+        connected.map_err(|_| ConnectError::Slow(self.timeout))?
+    }
+
+    async fn connect_slowly<B>(&self, address: &str) -> Result<Link<B>, ConnectError>
+    where
+        B: Body<Data = Bytes> + From<Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let stream = self.stream(address).await?;
+        let (mut sender, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .keep_alive_interval(self.ping_interval)
+            .keep_alive_timeout(self.ping_timeout)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let closed = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a host ended");
+            }
+        });
+        let welcome = self.greet(&mut sender, address).await?;
+        Ok(Link { sender, welcome, closed })
+    }
+
+    async fn stream(&self, address: &str) -> Result<Stream, ConnectError> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        let Some(tls) = self.identity.tls() else { return Ok(Stream::Plain(tcp)) };
+        let name = address.rsplit_once(':').map_or(address, |(name, _)| name).trim_matches(['[', ']']);
+        let stranger = |error: &dyn std::fmt::Display| ConnectError::Stranger(format!("{name}: {error}"));
+        let server = ServerName::try_from(name.to_owned()).map_err(|error| stranger(&error))?;
+        let connected = tls.connector.connect(server, tcp).await.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => stranger(&error),
+            _ => ConnectError::Io(error),
+        })?;
+        Ok(Stream::Connected(Box::new(connected)))
+    }
+
+    /// Proves this process to the host, and has the host prove itself.
+    async fn greet<B>(&self, sender: &mut SendRequest<B>, address: &str) -> Result<Welcome, ConnectError>
+    where
+        B: Body<Data = Bytes> + From<Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let hello = nonce();
+        let answer = call(sender, address, HELLO_PATH, &Hello { nonce: hello.clone() }).await?;
+        let welcome: Welcome = serde_json::from_slice(&answer)
+            .map_err(|error| ConnectError::Stranger(format!("its greeting cannot be read: {error}")))?;
+        if welcome.protocol != PROTOCOL {
+            let (theirs, version) = (welcome.protocol, &welcome.version);
+            return Err(ConnectError::Stranger(format!(
+                "it speaks protocol {theirs} (Samovar {version}), and this process {PROTOCOL}: run versions that are closer"
+            )));
+        }
+        if !holds(&self.identity, End::Host, &hello, &welcome, welcome.proof.as_deref()) {
+            return Err(ConnectError::Stranger(format!("{} has another cluster secret", welcome.host)));
+        }
+        let proof = Proof { proof: prove(&self.identity, End::Member, &hello, &welcome) };
+        call(sender, address, PROOF_PATH, &proof).await?;
+        Ok(welcome)
+    }
+}
+
+async fn call<B>(
+    sender: &mut SendRequest<B>,
+    address: &str,
+    path: &str,
+    words: &impl serde::Serialize,
+) -> Result<Bytes, ConnectError>
+where
+    B: Body<Data = Bytes> + From<Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let stranger = |why: String| ConnectError::Stranger(why);
+    let json = serde_json::to_vec(words).map_err(|error| stranger(error.to_string()))?;
+    let request = Request::post(format!("http://{address}{path}")).body(B::from(json.into()));
+    let request = request.map_err(|error| stranger(format!("address `{address}`: {error}")))?;
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), MAX_GREETING_BYTES).collect().await;
+    let body = body.map_err(|error| stranger(format!("its greeting: {error}")))?.to_bytes();
+    match status {
+        StatusCode::OK => Ok(body),
+        StatusCode::UNAUTHORIZED => Err(stranger("it does not take this process's proof".to_owned())),
+        status => Err(stranger(format!("it answered the greeting with {status}"))),
+    }
+}
