@@ -2,13 +2,18 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim
+.PHONY: demo demo-cluster test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
 demo: wasm-target
 	$(CARGO) build --release -p samovar-cli
 	ONCE=$(ONCE) scripts/demo
+
+# The same for a cluster on this machine: three hosts, two gateways, and one of the hosts killed while it is called.
+demo-cluster: wasm-target nats-server
+	$(CARGO) build --release -p samovar-cli
+	ONCE=$(ONCE) scripts/demo-cluster
 
 # Every test of the workspace, with the guests they run.
 test: wasm-target nats-server guests examples languages

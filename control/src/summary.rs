@@ -80,6 +80,7 @@ mod tests {
             host: Some(host.parse().expect(host)),
             path: path("/{*rest}"),
             methods: Methods::any(),
+            sticky: false,
         };
         let routes = [hosted("api.example.com"), hosted("*.example.org")];
         let expected = ["http://api.example.com:8080/", "http://*.example.org:8080/"];

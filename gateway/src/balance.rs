@@ -94,6 +94,21 @@ impl Balancer {
         Ok(Guard::new(host, placement, &self.fleet, now))
     }
 
+    /// The host that is hinted at, if it can be picked and has a slot to spare.
+    pub fn pick_hinted(
+        &self,
+        placement: &Arc<Placement>,
+        hint: &HostId,
+        excluded: &[HostId],
+        now: Duration,
+    ) -> Option<Guard> {
+        let table = self.fleet.table(now);
+        let share = self.fleet.share(&table, now);
+        let host = table.hosts().iter().find(|host| host.id() == hint && !excluded.contains(hint))?;
+        let has_room = host.load(share, now) + 1.0 <= host.slots() as f32;
+        has_room.then(|| Guard::new(host, placement, &self.fleet, now))
+    }
+
     /// Every host that is known, and its state.
     pub fn hosts(&self, now: Duration) -> Vec<(Arc<Host>, Standing)> {
         self.fleet.hosts(now)

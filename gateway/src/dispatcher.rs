@@ -20,6 +20,11 @@ pub trait Dispatcher: Send + Sync + 'static {
     /// Makes ready for requests to a revision, which the registry's snapshot of this version has answer.
     fn target(&self, function: &FunctionName, revision: &Arc<Revision>, version: u64) -> Self::Target;
 
+    /// The same target, for routes on which a caller is to come back to the host it had. Where there is one host, that is so.
+    fn sticky(&self, target: Self::Target) -> Self::Target {
+        target
+    }
+
     /// Gets one request answered. The call itself takes nothing from a host: HTTP/2 makes many at once before it polls the first.
     /// The future is moved often, and should be small.
     ///

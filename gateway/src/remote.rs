@@ -15,6 +15,7 @@ mod config;
 mod fleet;
 mod links;
 mod replay;
+mod sticky;
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -69,6 +70,8 @@ struct Route {
     /// What the host is told.
     header: HeaderValue,
     timeout: Duration,
+    /// Whether callers come back to the host they had.
+    sticky: bool,
 }
 
 impl RemoteHosts {
@@ -132,7 +135,13 @@ impl Dispatcher for RemoteHosts {
     fn target(&self, function: &FunctionName, revision: &Arc<Revision>, version: u64) -> RemoteTarget {
         let header = Target { function: function.clone(), revision: revision.number, version }.header();
         let timeout = revision.settings.limits.timeout.as_duration();
-        RemoteTarget(Arc::new(Route { placement: self.placement(function), header, timeout }))
+        RemoteTarget(Arc::new(Route { placement: self.placement(function), header, timeout, sticky: false }))
+    }
+
+    fn sticky(&self, target: RemoteTarget) -> RemoteTarget {
+        let Route { placement, header, timeout, .. } = &*target.0;
+        let (placement, header) = (Arc::clone(placement), header.clone());
+        RemoteTarget(Arc::new(Route { placement, header, timeout: *timeout, sticky: true }))
     }
 
     fn dispatch(

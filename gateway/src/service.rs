@@ -63,7 +63,11 @@ impl<D: Dispatcher> Gateway<D> {
         let routes = snapshot.functions.values().flat_map(|function| {
             let revision = function.current();
             let target = self.0.dispatcher.target(&function.name, revision, snapshot.version);
-            revision.settings.routes.iter().map(move |route| (route, target.clone()))
+            let to = move |route: &samovar_model::Route| match route.sticky {
+                true => self.0.dispatcher.sticky(target.clone()),
+                false => target.clone(),
+            };
+            revision.settings.routes.iter().map(move |route| (route, to(route)))
         });
         self.0.routes.store(Arc::new(RouteTable::new(routes)));
         self.0.routed.send_replace(snapshot.version);

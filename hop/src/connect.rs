@@ -73,6 +73,11 @@ impl Connector {
         Self { identity, timeout: seconds(2), ping_interval, ping_timeout: seconds(1) }
     }
 
+    /// What connections are proven with.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Connects to a host's advertised address, as in `10.0.0.7:7070`. The connection is driven by a task of its own.
     ///
     /// # Errors

@@ -87,6 +87,18 @@ impl Identity {
         Ok(Self { secret, tls: tls.map(Tls::read).transpose()? })
     }
 
+    /// Signs a word that only members are to be able to make, as for a cookie; `None` where the cluster has no secret.
+    /// Signatures for different purposes are not taken for each other.
+    pub fn sign(&self, purpose: &str, word: &str) -> Option<String> {
+        Some(self.secret.as_ref()?.sign(format!("samovar {purpose}\n{word}").as_bytes()))
+    }
+
+    /// Whether a member has signed the word for this purpose.
+    pub fn verify(&self, purpose: &str, word: &str, signature: &str) -> bool {
+        let words = format!("samovar {purpose}\n{word}");
+        self.secret.as_ref().is_some_and(|secret| secret.verify(words.as_bytes(), signature))
+    }
+
     pub(crate) fn secret(&self) -> Option<&Secret> {
         self.secret.as_deref()
     }

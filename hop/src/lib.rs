@@ -19,3 +19,6 @@ pub use connect::{ConnectError, Connector, Link};
 pub use greeting::Welcome;
 pub use identity::{Identity, IdentityError, TlsFiles};
 pub use serve::{Handler, HostName, serve};
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,9 @@ pub struct RawRoute {
     /// The methods; every method when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<Vec<String>>,
+    /// Whether a caller comes back to the host it had; not by default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sticky: bool,
 }
 
 /// Why a manifest cannot be used. Every message names the key.
@@ -160,6 +163,7 @@ impl FunctionTable {
                 host: raw.host.as_deref().map(str::parse).transpose()?,
                 path: raw.path.parse()?,
                 methods: raw.methods.clone().unwrap_or_default().try_into()?,
+                sticky: raw.sticky,
             })
         };
         let routes: Result<Vec<Route>, RouteError> = match &self.route {
@@ -245,6 +249,7 @@ mod tests {
         let count = |text| settings(text).expect("valid").routes.len();
         assert_eq!(count("[function.a]\nroute = \"/x\""), 1);
         assert_eq!(count("[function.a]\nroute = [\"/x\", \"/y/{id}\"]"), 2);
+        assert_eq!(count("[[function.a.route]]\npath = \"/\"\nsticky = true"), 1);
         assert_eq!(count("[[function.a.route]]\nhost = \"a.example\"\npath = \"/\"\nmethods = [\"GET\"]"), 1);
     }
 

@@ -19,6 +19,9 @@ pub struct Route {
     /// Which methods.
     #[serde(default, skip_serializing_if = "Methods::is_any")]
     pub methods: Methods,
+    /// Whether a caller comes back to the host it had, as long as that has room. On one machine it always does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sticky: bool,
 }
 
 /// Why a text is not a part of a route.
@@ -266,7 +269,7 @@ pub struct Clash {
 impl Route {
     /// A route for every host and every method.
     pub fn any(path: PathPattern) -> Self {
-        Self { host: None, path, methods: Methods::any() }
+        Self { host: None, path, methods: Methods::any(), sticky: false }
     }
 
     /// Whether neither of the two is more specific for some request: same host, same shape of path, a method in common.

@@ -12,7 +12,7 @@ use samovar_model::{Fault, HostId, Origin};
 
 use super::answer::RemoteBody;
 use super::replay::{HopBody, Replay};
-use super::{GRACE, Inner, Route};
+use super::{GRACE, Inner, Route, sticky};
 use crate::balance::{self, Guard};
 
 /// A request that may have to be sent more than once.
@@ -129,10 +129,13 @@ fn absolute(uri: &Uri, host: Option<&HeaderValue>) -> Uri {
 impl Inner {
     /// Picks a host that is not among `tried`, and sends the request there.
     pub(super) async fn attempt(&self, route: &Route, sent: &mut Sent, tried: &[HostId], begun: Instant) -> Outcome {
-        let Ok(guard) = self.balancer.pick(&route.placement, tried, self.now()) else { return Outcome::NoHost };
+        let hint = if route.sticky { sticky::hint(&sent.head.headers, self.connector.identity()) } else { None };
+        let hinted =
+            hint.as_ref().and_then(|host| self.balancer.pick_hinted(&route.placement, host, tried, self.now()));
+        let picked = hinted.map_or_else(|| self.balancer.pick(&route.placement, tried, self.now()), Ok);
+        let Ok(mut guard) = picked else { return Outcome::NoHost };
         let elapsed = (!tried.is_empty()).then(|| begun.elapsed());
         let left = (route.timeout + GRACE).saturating_sub(begun.elapsed());
-        let mut guard = guard;
         let host = guard.host().id().clone();
         let attempt = tokio::time::timeout(left, self.send(&host, sent, elapsed));
         let picked = Instant::now();
@@ -145,7 +148,12 @@ impl Inner {
             told.map_or(Ok(response), Err)
         });
         match answered {
-            Ok(response) => Outcome::Answered(response.map(|body| RemoteBody::new(body, guard, self.started))),
+            Ok(mut response) => {
+                if route.sticky && hint.as_ref() != Some(&host) {
+                    sticky::remember(response.headers_mut(), &host, self.connector.identity());
+                }
+                Outcome::Answered(response.map(|body| RemoteBody::new(body, guard, self.started)))
+            }
             Err(failure) => {
                 if !matches!(failure, Failure::Told(_)) {
                     self.heard(&mut guard, true, picked.elapsed(), None);

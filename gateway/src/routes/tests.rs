@@ -9,6 +9,7 @@ fn route(host: Option<&str>, path: &str, methods: &[&str]) -> Route {
         host: host.map(|host| host.parse().expect(host)),
         path: path.parse().expect(path),
         methods: methods.try_into().expect("methods"),
+        sticky: false,
     }
 }
 
