@@ -18,6 +18,7 @@ mod replay;
 mod sticky;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ use crate::Dispatcher;
 use crate::balance::retry_budget::RetryBudget;
 use crate::balance::{Balancer, Placement};
 pub use answer::RemoteBody;
-use attempt::{Outcome, Sent};
+use attempt::{Failure, Picked, Sent};
 pub use config::RemoteConfig;
 use links::Links;
 
@@ -107,23 +108,61 @@ impl Inner {
     }
 
     async fn dispatch(&self, target: RemoteTarget, request: Request<Incoming>) -> Result<Response<RemoteBody>, Fault> {
-        let begun = Instant::now();
-        let mut sent = Sent::new(request, &target.0.header);
+        let (begun, route) = (Instant::now(), &*target.0);
+        let sent = Sent::new(request, &route.header);
         self.budget.request(self.now());
         let mut tried: Vec<HostId> = Vec::new();
-        let mut last = None;
+        let mut last = Fault::NoHost;
         loop {
-            let (host, failure) = match self.attempt(&target.0, &mut sent, &tried, begun).await {
-                Outcome::Answered(response) => return Ok(response),
-                Outcome::Failed(host, failure) => (host, failure),
-                Outcome::NoHost => return Err(last.unwrap_or(Fault::NoHost)),
+            let Some(picked) = self.pick(route, &sent, &tried) else { return Err(last) };
+            tried.push(picked.host().clone());
+            let answer = match self.config.hedge_after.filter(|_| tried.len() == 1 && sent.may_hedge()) {
+                Some(after) => self.hedged(route, &sent, picked, after).await,
+                None => {
+                    let elapsed = (tried.len() > 1).then(|| begun.elapsed());
+                    self.attempt(route, &sent, picked, elapsed).await
+                }
             };
-            tried.push(host);
-            let in_time = begun.elapsed() < target.0.timeout;
+            let failure = match answer {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            let in_time = begun.elapsed() < route.timeout;
             if !(failure.may_retry(&sent) && tried.len() < MOST_TRIES && in_time && self.budget.retry(self.now())) {
                 return Err(failure.fault());
             }
-            last = Some(failure.fault());
+            last = failure.fault();
+        }
+    }
+
+    /// Sends a request to a second host if the first has not answered after some time. The first answer counts; a failure does
+    /// only if the other has failed as well.
+    async fn hedged(
+        &self,
+        route: &Route,
+        sent: &Sent,
+        picked: Picked,
+        after: Duration,
+    ) -> Result<Response<RemoteBody>, Failure> {
+        let tried = [picked.host().clone()];
+        let mut first = pin!(self.attempt(route, sent, picked, None));
+        tokio::select! {
+            answer = first.as_mut() => return answer,
+            () = tokio::time::sleep(after) => {}
+        }
+        let Some(other) = self.pick(route, sent, &tried).filter(|_| self.budget.retry(self.now())) else {
+            return first.await;
+        };
+        let mut second = pin!(self.attempt(route, sent, other, Some(after)));
+        tokio::select! {
+            answer = first.as_mut() => match answer {
+                Ok(response) => Ok(response),
+                Err(_) => second.await,
+            },
+            answer = second.as_mut() => match answer {
+                Ok(response) => Ok(response),
+                Err(_) => first.await,
+            },
         }
     }
 }
@@ -135,7 +174,10 @@ impl Dispatcher for RemoteHosts {
     fn target(&self, function: &FunctionName, revision: &Arc<Revision>, version: u64) -> RemoteTarget {
         let header = Target { function: function.clone(), revision: revision.number, version }.header();
         let timeout = revision.settings.limits.timeout.as_duration();
-        RemoteTarget(Arc::new(Route { placement: self.placement(function), header, timeout, sticky: false }))
+        let placement = self.placement(function);
+        let scale = &revision.settings.scale;
+        placement.limit(scale.max_instances.saturating_mul(scale.concurrency));
+        RemoteTarget(Arc::new(Route { placement, header, timeout, sticky: false }))
     }
 
     fn sticky(&self, target: RemoteTarget) -> RemoteTarget {

@@ -36,6 +36,8 @@ enum Does {
     Fault(Fault),
     /// Reads the body, and loses the connection.
     Break,
+    /// Answers late.
+    Late(Duration),
 }
 
 /// A request as a host saw it.
@@ -67,6 +69,7 @@ impl Handler for Fake {
         response.headers_mut().insert(LOAD, 1.into());
         match does {
             Does::Answer => {}
+            Does::Late(span) => tokio::time::sleep(span).await,
             Does::Fault(fault) => {
                 response = response.map(|_| Full::default());
                 response.headers_mut().insert(FAULT, fault_header(&fault));
@@ -123,6 +126,10 @@ impl Rig {
     }
 
     async fn with(count: usize, manifest: &str) -> Self {
+        Self::hedging(count, manifest, None).await
+    }
+
+    async fn hedging(count: usize, manifest: &str, hedge_after: Option<Duration>) -> Self {
         let identity = Identity::new(Some("0123456789abcdef"), None).unwrap();
         let (script, seen) = (Arc::default(), Arc::default());
         let (mut members, mut epochs) = (BTreeMap::new(), Vec::new());
@@ -142,6 +149,7 @@ impl Rig {
             policy: Policy::RoundRobin,
             connections_per_host: 1,
             connect_patience: Duration::from_millis(500),
+            hedge_after,
         };
         let remote = RemoteHosts::new(config, Connector::new(identity));
         let gateway = Gateway::new(GatewayConfig::default(), remote.clone());
@@ -350,4 +358,18 @@ async fn callers_of_a_sticky_route_come_back_to_their_host() {
         }
         assert!(tokio::time::Instant::now() < end, "the host is still used");
     }
+}
+
+#[tokio::test]
+async fn a_slow_host_is_not_waited_for_where_that_is_asked_for_and_does_no_harm() {
+    const SLOW: Duration = Duration::from_millis(700);
+    let rig = Rig::hedging(3, "{}", Some(Duration::from_millis(50))).await;
+    rig.will([Does::Late(SLOW)]);
+    let begun = tokio::time::Instant::now();
+    let (status, _, _) = rig.call(Method::GET, b"").await;
+    assert_eq!((status, rig.seen().len()), (StatusCode::OK, 2));
+    assert!(begun.elapsed() < SLOW);
+    rig.will([Does::Late(SLOW)]);
+    let (status, _, _) = rig.call(Method::DELETE, b"").await;
+    assert_eq!((status, rig.seen().len()), (StatusCode::OK, 1), "it does not only read");
 }

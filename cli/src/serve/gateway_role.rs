@@ -38,6 +38,21 @@ pub(crate) struct BalanceOptions {
     /// How the host of a request is chosen: adaptive, hash, p2c, fewest_connections, round_robin or random
     #[arg(long, value_name = "NAME", default_value = "adaptive", env = "SAMOVAR_POLICY", hide_env_values = true)]
     policy: Policy,
+    /// Connections to each host; each is one core's work at either end [default: as many as there are cores, up to 4]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64))]
+    host_connections: Option<u16>,
+    /// Send a request that only reads to a second host as well if there is no answer after this long [default: never]
+    #[arg(long, value_name = "SPAN")]
+    hedge_after: Option<Span>,
+}
+
+impl BalanceOptions {
+    fn config(&self) -> RemoteConfig {
+        let default = RemoteConfig::default();
+        let connections_per_host = self.host_connections.map_or(default.connections_per_host, usize::from);
+        let hedge_after = self.hedge_after.map(|span| span.as_duration());
+        RemoteConfig { policy: self.policy, connections_per_host, hedge_after, ..default }
+    }
 }
 
 impl GatewayOptions {
@@ -67,10 +82,7 @@ impl GatewayRole {
         balance: &BalanceOptions,
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
-        let remote = RemoteHosts::new(
-            RemoteConfig { policy: balance.policy, ..RemoteConfig::default() },
-            member.connector.clone(),
-        );
+        let remote = RemoteHosts::new(balance.config(), member.connector.clone());
         let gateway = Gateway::new(options.config(), remote.clone());
         gateway.apply(&Arc::clone(&member.registry.watch().borrow()));
         let hosts = member.membership.watch();

@@ -20,7 +20,10 @@ pub(crate) struct LogOptions {
 impl LogOptions {
     /// Begins to log.
     pub(crate) fn begin(&self) -> anyhow::Result<()> {
-        let filter = EnvFilter::try_new(&self.log).with_context(|| format!("--log {}", self.log))?;
+        // The client of NATS tells of every connection; what matters of that is told in `cluster`.
+        let quiet = if self.log.contains("async_nats") { "" } else { ",async_nats=warn" };
+        let filter =
+            EnvFilter::try_new(format!("{}{quiet}", self.log)).with_context(|| format!("--log {}", self.log))?;
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
         if self.log_format == "json" {

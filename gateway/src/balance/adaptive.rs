@@ -32,7 +32,7 @@ const SAMPLE: usize = 16;
 pub(crate) fn choose<'a>(candidates: &Candidates<'a>, placement: &Placement, fleet: &Fleet) -> Option<&'a Arc<Host>> {
     let Candidates { table, now, .. } = *candidates;
     let share = fleet.share(table, now);
-    let size = placement.demand().hosts(now, || table.slots_per_host() * f64::from(share)) as usize;
+    let size = placement.demand().hosts(now, || placement.slots_of(table.slots_per_host()) * f64::from(share)) as usize;
     // Where hosts of the set are excluded, those after them take their places.
     let size = size.saturating_add(candidates.excluded.len());
     let order = placement.order(table, size.saturating_add(BEYOND));

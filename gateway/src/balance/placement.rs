@@ -1,6 +1,7 @@
 //! What a gateway keeps for one function: the order in which it prefers hosts, and how many of them it needs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 
@@ -15,6 +16,8 @@ const SHORTEST: usize = 16;
 #[derive(Debug)]
 pub struct Placement {
     hash: u64,
+    /// The most invocations of the function that one host runs at once.
+    per_host: AtomicU32,
     demand: Demand,
     order: ArcSwap<Order>,
 }
@@ -23,7 +26,18 @@ impl Placement {
     /// For the function of this name, which is what the order follows from: namespace and function, not the revision, so that
     /// a deploy finds its hosts where they were.
     pub fn new(function: &str) -> Self {
-        Self { hash: name_hash(function), demand: Demand::new(), order: ArcSwap::default() }
+        let per_host = AtomicU32::new(u32::MAX);
+        Self { hash: name_hash(function), per_host, demand: Demand::new(), order: ArcSwap::default() }
+    }
+
+    /// Says how many invocations of the function one host runs at once, whatever its slots; without a word they are its slots.
+    pub fn limit(&self, per_host: u32) {
+        self.per_host.store(per_host.max(1), Relaxed);
+    }
+
+    /// How many invocations of the function a host with so many slots runs at once.
+    pub(crate) fn slots_of(&self, slots: f64) -> f64 {
+        slots.min(f64::from(self.per_host.load(Relaxed)))
     }
 
     /// The function's requests in flight through this gateway, and what follows from them.

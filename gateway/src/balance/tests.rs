@@ -343,3 +343,21 @@ fn two_gateways_size_a_set_for_what_both_of_them_send() {
     let hosts = placement.demand().hosts(seconds(99), || unreachable!("asked in this second already"));
     assert_eq!(hosts, 4);
 }
+
+#[test]
+fn a_function_of_few_instances_for_each_host_needs_more_hosts() {
+    let balancer = balancer(Policy::Adaptive, 8);
+    let hosts_after = |placement: Arc<Placement>| {
+        let mut used = std::collections::BTreeSet::new();
+        for second in 0..20 {
+            let guards: Vec<_> = (0..6).map(|_| balancer.pick(&placement, &[], seconds(second)).unwrap()).collect();
+            used.extend(guards.iter().map(|guard| guard.host().id().clone()));
+            guards.into_iter().for_each(|guard| guard.end(seconds(second + 1)));
+        }
+        used.len()
+    };
+    let (free, limited) = (placement(1), placement(1));
+    limited.limit(2);
+    assert_eq!(hosts_after(free), 1, "six of ten slots");
+    assert!(hosts_after(limited) >= 4, "two on each host, of which 70 % are counted on");
+}

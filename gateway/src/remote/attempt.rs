@@ -21,14 +21,6 @@ pub(super) struct Sent {
     body: Replay,
 }
 
-/// How an attempt ended.
-pub(super) enum Outcome {
-    Answered(Response<RemoteBody>),
-    Failed(HostId, Failure),
-    /// There is no host to attempt it on.
-    NoHost,
-}
-
 /// Why there is no answer.
 pub(super) enum Failure {
     /// The host says so.
@@ -71,6 +63,11 @@ impl Failure {
 }
 
 impl Sent {
+    /// Whether sending it twice at once does no harm, and costs little.
+    pub(super) fn may_hedge(&self) -> bool {
+        self.head.method.is_safe() && self.body.is_empty()
+    }
+
     /// Makes a request what a host is sent.
     pub(super) fn new(request: Request<Incoming>, target: &HeaderValue) -> Self {
         let (mut head, body) = request.into_parts();
@@ -86,7 +83,7 @@ impl Sent {
     }
 
     /// The request, once more.
-    fn request(&mut self, elapsed: Option<Duration>) -> Request<HopBody> {
+    fn request(&self, elapsed: Option<Duration>) -> Request<HopBody> {
         let mut head = self.head.clone();
         if let Some(elapsed) = elapsed {
             let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -126,40 +123,67 @@ fn absolute(uri: &Uri, host: Option<&HeaderValue>) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
 }
 
+/// The host that was picked for an attempt.
+pub(super) struct Picked {
+    guard: Guard,
+    /// Whether the caller's cookie has named it.
+    hinted: bool,
+}
+
+impl Picked {
+    pub(super) fn host(&self) -> &HostId {
+        self.guard.host().id()
+    }
+}
+
 impl Inner {
-    /// Picks a host that is not among `tried`, and sends the request there.
-    pub(super) async fn attempt(&self, route: &Route, sent: &mut Sent, tried: &[HostId], begun: Instant) -> Outcome {
+    /// Picks a host that is not among `tried`.
+    pub(super) fn pick(&self, route: &Route, sent: &Sent, tried: &[HostId]) -> Option<Picked> {
         let hint = if route.sticky { sticky::hint(&sent.head.headers, self.connector.identity()) } else { None };
-        let hinted =
-            hint.as_ref().and_then(|host| self.balancer.pick_hinted(&route.placement, host, tried, self.now()));
-        let picked = hinted.map_or_else(|| self.balancer.pick(&route.placement, tried, self.now()), Ok);
-        let Ok(mut guard) = picked else { return Outcome::NoHost };
-        let elapsed = (!tried.is_empty()).then(|| begun.elapsed());
-        let left = (route.timeout + GRACE).saturating_sub(begun.elapsed());
-        let host = guard.host().id().clone();
-        let attempt = tokio::time::timeout(left, self.send(&host, sent, elapsed));
-        let picked = Instant::now();
-        let ended = attempt.await.unwrap_or(Err(Failure::Late(route.timeout)));
+        let hinted = hint.and_then(|host| self.balancer.pick_hinted(&route.placement, &host, tried, self.now()));
+        if let Some(guard) = hinted {
+            return Some(Picked { guard, hinted: true });
+        }
+        let guard = self.balancer.pick(&route.placement, tried, self.now()).ok()?;
+        Some(Picked { guard, hinted: false })
+    }
+
+    /// Sends the request to a host. `elapsed` is how long ago the caller sent it, where that is not just now.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(super) async fn attempt(
+        &self,
+        route: &Route,
+        sent: &Sent,
+        picked: Picked,
+        elapsed: Option<Duration>,
+    ) -> Result<Response<RemoteBody>, Failure> {
+        let Picked { mut guard, hinted } = picked;
+        let left = (route.timeout + GRACE).saturating_sub(elapsed.unwrap_or_default());
+        let begun = Instant::now();
+        let ended = tokio::time::timeout(left, self.send(guard.host().id(), sent, elapsed)).await;
+        let ended = ended.unwrap_or(Err(Failure::Late(route.timeout)));
         let answered = ended.and_then(|mut response| {
             let load = response.headers_mut().remove(LOAD).and_then(|load| load.to_str().ok()?.parse().ok());
             let told = message::fault(response.headers()).map(Failure::Told);
             let failed = told.as_ref().is_some_and(Failure::blames_host);
-            self.heard(&mut guard, failed, picked.elapsed(), load);
+            self.heard(&mut guard, failed, begun.elapsed(), load);
             told.map_or(Ok(response), Err)
         });
         match answered {
             Ok(mut response) => {
-                if route.sticky && hint.as_ref() != Some(&host) {
-                    sticky::remember(response.headers_mut(), &host, self.connector.identity());
+                if route.sticky && !hinted {
+                    sticky::remember(response.headers_mut(), guard.host().id(), self.connector.identity());
                 }
-                Outcome::Answered(response.map(|body| RemoteBody::new(body, guard, self.started)))
+                Ok(response.map(|body| RemoteBody::new(body, guard, self.started)))
             }
             Err(failure) => {
                 if !matches!(failure, Failure::Told(_)) {
-                    self.heard(&mut guard, true, picked.elapsed(), None);
+                    self.heard(&mut guard, true, begun.elapsed(), None);
                 }
                 guard.end(self.now());
-                Outcome::Failed(host, failure)
+                Err(failure)
             }
         }
     }
@@ -169,12 +193,7 @@ impl Inner {
         guard.answered(balance::Answer { outcome, latency, load }, self.now());
     }
 
-    async fn send(
-        &self,
-        host: &HostId,
-        sent: &mut Sent,
-        elapsed: Option<Duration>,
-    ) -> Result<Response<Incoming>, Failure> {
+    async fn send(&self, host: &HostId, sent: &Sent, elapsed: Option<Duration>) -> Result<Response<Incoming>, Failure> {
         let links = self.links.load().get(host).cloned().ok_or(Failure::Unsent)?;
         let sender = links.sender_within(self.config.connect_patience).await;
         let mut sender = sender.map_err(|_| Failure::Unsent)?;

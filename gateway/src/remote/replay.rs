@@ -63,6 +63,10 @@ impl Replay {
         Self::Read(Arc::new(Mutex::new(read)))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
     /// Whether another attempt can be given all of the body.
     pub(super) fn can_replay(&self) -> bool {
         match self {
