@@ -9,14 +9,14 @@ use samovar_model::manifest::FunctionTable;
 use samovar_model::{Digest, FunctionStats, HostStats, LogLine};
 use serde_json::json;
 
+use crate::api::Api;
 use crate::call::Answer;
-use crate::node::Node;
 use crate::paths::{guest, repository};
 use crate::wait::eventually;
 
 /// A function that is about to be deployed.
 pub struct Function<'a> {
-    node: &'a Node,
+    api: &'a Api,
     name: String,
     component: Bytes,
     settings: String,
@@ -31,7 +31,7 @@ pub struct Refused {
     pub problem: Problem,
 }
 
-impl Node {
+impl Api {
     /// Deploys a guest under its own name, with the default settings.
     pub async fn deploy(&self, guest: &str) -> Deployed {
         self.function(guest).deploy().await
@@ -39,7 +39,7 @@ impl Node {
 
     /// A function of this name; its component is the guest of the same name until [`Function::guest`] says otherwise.
     pub fn function(&self, name: &str) -> Function<'_> {
-        Function { node: self, name: name.to_owned(), component: Bytes::new(), settings: String::new() }
+        Function { api: self, name: name.to_owned(), component: Bytes::new(), settings: String::new() }
     }
 
     /// A function's statistics.
@@ -166,8 +166,8 @@ impl Function<'_> {
             true => std::fs::read(guest(&self.name)).expect("the guest can be read").into(),
             false => self.component,
         };
-        let artifact = self.node.upload(component).await?;
-        let answer = self.node.try_activate(&self.name, artifact, &self.settings).await;
+        let artifact = self.api.upload(component).await?;
+        let answer = self.api.try_activate(&self.name, artifact, &self.settings).await;
         let answer = answer.unwrap_or_else(|error| panic!("{error}"));
         if !answer.status.is_success() {
             return Err(Refused::new(&answer));

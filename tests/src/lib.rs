@@ -15,24 +15,31 @@
 //!
 //! Everything here panics with words when it cannot go on, since that is how a test fails.
 
+mod apart;
+mod api;
 mod backend;
 mod call;
 mod callers;
 mod cli;
 mod deploy;
+mod load;
 mod node;
 mod paths;
 mod process;
 mod raw;
+mod tally;
 mod wait;
 
+pub use api::Api;
 pub use backend::{Backend, Silent};
 pub use call::{Answer, Call, Streaming};
 pub use callers::Callers;
 pub use cli::{Cli, Printed};
 pub use deploy::{Function, Refused, core_module, with_custom_section};
+pub use load::{Answered, Failure, Load, LoadBuilder, Outcome, Record, Report, Window};
 pub use node::{Node, NodeBuilder, NotStarted, Stopped};
 pub use paths::{binary, guest, repository};
-pub use process::Process;
+pub use process::{Launch, Process};
 pub use raw::{Raw, RawAnswer};
+pub use tally::Tally;
 pub use wait::{DEADLINE, eventually, within};

@@ -1,6 +1,7 @@
 //! A whole platform on this machine: `samovar up` on free ports, with a data directory of its own.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::api::Api;
 use crate::call::{Call, Client};
-use crate::cli::Cli;
 use crate::process::Process;
 use crate::raw::Raw;
 use crate::wait::within;
@@ -20,9 +21,7 @@ pub struct Node {
     data: Arc<TempDir>,
     args: Vec<String>,
     gateway: SocketAddr,
-    control: SocketAddr,
-    pub(crate) client: Client,
-    pub(crate) token: String,
+    api: Api,
 }
 
 /// What a platform is started with.
@@ -75,15 +74,13 @@ impl NodeBuilder {
     pub async fn start(self) -> Node {
         let (mut process, data) = self.spawn();
         let announced = async {
-            let gateway = address(&mut process, "gateway").await;
-            let control = address(&mut process, "control").await;
+            let gateway = process.announced("gateway").await.0;
+            let control = process.announced("control").await.0;
             (gateway, control)
         };
         let (gateway, control) = within("the platform's start", announced).await;
-        let token =
-            std::fs::read_to_string(data.path().join("token")).expect("the token file is there once it accepts");
-        let token = token.trim().to_owned();
-        Node { process, data, args: self.args, gateway, control, client: Client::new(), token }
+        let api = Api::new(Client::new(), control, data.path());
+        Node { process, data, args: self.args, gateway, api }
     }
 
     /// Starts a platform that cannot start, and waits for its end.
@@ -91,7 +88,7 @@ impl NodeBuilder {
         let begun = Instant::now();
         let (mut process, _data) = self.spawn();
         let status = process.ended().await;
-        NotStarted { code: status.code(), stderr: settled_stderr(&process).await, took: begun.elapsed() }
+        NotStarted { code: status.code(), stderr: process.settled_stderr().await, took: begun.elapsed() }
     }
 
     fn spawn(&self) -> (Process, Arc<TempDir>) {
@@ -107,33 +104,6 @@ impl NodeBuilder {
     }
 }
 
-/// What an ended process said: the thread that reads it may be a moment late.
-async fn settled_stderr(process: &Process) -> String {
-    let mut said = process.stderr();
-    for _ in 0..50 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let more = process.stderr();
-        if !said.is_empty() && more == said {
-            break;
-        }
-        said = more;
-    }
-    said
-}
-
-async fn address(process: &mut Process, word: &str) -> SocketAddr {
-    loop {
-        let Some(line) = process.line().await else {
-            panic!("samovar ended before it announced its {word}: {}", settled_stderr(process).await)
-        };
-        if let Some(url) = line.strip_prefix(word) {
-            let url = url.trim();
-            let address = url.strip_prefix("http://").and_then(|rest| rest.parse().ok());
-            return address.unwrap_or_else(|| panic!("`{line}` does not name an address"));
-        }
-    }
-}
-
 fn directory_bytes(path: &Path) -> u64 {
     let entries = std::fs::read_dir(path).expect("the directory is there").map(|entry| entry.expect("it is readable"));
     let bytes = entries.map(|entry| match entry.metadata() {
@@ -143,6 +113,14 @@ fn directory_bytes(path: &Path) -> u64 {
         Err(_) => 0,
     });
     bytes.sum()
+}
+
+impl Deref for Node {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
 }
 
 impl Node {
@@ -161,11 +139,6 @@ impl Node {
         self.gateway
     }
 
-    /// Where the control API listens.
-    pub fn control(&self) -> SocketAddr {
-        self.control
-    }
-
     /// The data directory.
     pub fn data_dir(&self) -> &Path {
         self.data.path()
@@ -178,24 +151,13 @@ impl Node {
 
     /// A call through the gateway. Needs the node only until it is made, so that it can be sent from any task.
     pub fn call(&self, path: &str) -> Call {
-        Call::new(self.client.clone(), self.gateway, path)
+        Call::new(self.api.client.clone(), self.gateway, path)
     }
 
     /// Makes calls without borrowing the node: for tasks that go on calling.
     pub fn call_maker(&self) -> impl Fn(&str) -> Call + Send + Sync + use<> {
-        let (client, gateway) = (self.client.clone(), self.gateway);
+        let (client, gateway) = (self.api.client.clone(), self.gateway);
         move |path| Call::new(client.clone(), gateway, path)
-    }
-
-    /// A call to the control API, with the token.
-    pub fn control_call(&self, path: &str) -> Call {
-        let bearer = format!("Bearer {}", self.token);
-        Call::new(self.client.clone(), self.control, path).header("authorization", &bearer)
-    }
-
-    /// A call to the control API without a token.
-    pub fn control_call_without_token(&self, path: &str) -> Call {
-        Call::new(self.client.clone(), self.control, path)
     }
 
     /// A connection to the gateway for bytes as they are.
@@ -208,11 +170,6 @@ impl Node {
         let mut raw = self.raw().await;
         raw.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
         raw
-    }
-
-    /// The command line, told where this platform is.
-    pub fn cli(&self, args: &[&str]) -> Cli {
-        Cli::new(args).env("SAMOVAR_CONTROL", &format!("http://{}", self.control)).env("SAMOVAR_TOKEN", &self.token)
     }
 
     /// How much is kept of all functions' logs.
@@ -244,7 +201,7 @@ impl Node {
     /// Waits until the process has ended.
     pub async fn ended(mut self) -> Stopped {
         let status = self.process.ended().await;
-        let stderr = settled_stderr(&self.process).await;
+        let stderr = self.process.settled_stderr().await;
         Stopped { code: status.code(), stderr, data: self.data, args: self.args }
     }
 

@@ -1,7 +1,9 @@
-//! One running `samovar up`: its output, its signals, its end. It does not outlive its test.
+//! One running `samovar`: its output, its signals, its end. It does not outlive its test.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,14 +21,34 @@ pub struct Process {
     stderr: Arc<Mutex<String>>,
 }
 
+/// How a `samovar` is started.
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    /// The command that starts it and becomes it by `exec`: `ip netns exec NAME`. None: it is started as it is.
+    pub under: Vec<String>,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// What its environment has beside that of the test, from which everything named `SAMOVAR_` is taken out.
+    pub env: Vec<(String, String)>,
+}
+
 impl Process {
     /// Starts the binary with these arguments.
     pub fn start(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        let mut command = Command::new(binary());
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for name in ["SAMOVAR_LISTEN", "SAMOVAR_CONTROL", "SAMOVAR_TOKEN", "SAMOVAR_DATA_DIR", "SAMOVAR_LOG"] {
+        let args = args.into_iter().map(|arg| arg.as_ref().to_str().expect("arguments are text").to_owned()).collect();
+        Self::launch(&Launch { args, ..Launch::default() })
+    }
+
+    /// Starts the binary in this way.
+    pub fn launch(launch: &Launch) -> Self {
+        let words: Vec<_> = launch.under.iter().map(PathBuf::from).chain([binary()]).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(&launch.args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SAMOVAR_")) {
             command.env_remove(name);
         }
+        command.envs(launch.env.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().expect("the binary can be started");
         let (lines, stdout) = mpsc::unbounded_channel();
         let out = child.stdout.take().expect("stdout is piped");
@@ -55,6 +77,37 @@ impl Process {
     /// The next line on standard output; `None` when it is closed.
     pub async fn line(&mut self) -> Option<String> {
         self.stdout.recv().await
+    }
+
+    /// Reads lines until one tells where it listens: `WORD http://ADDRESS REST`. Gives the address and the rest.
+    ///
+    /// # Panics
+    /// When it ends before that.
+    pub async fn announced(&mut self, word: &str) -> (SocketAddr, String) {
+        loop {
+            let Some(line) = self.line().await else {
+                panic!("samovar ended before it announced its {word}: {}", self.settled_stderr().await)
+            };
+            let Some(rest) = line.strip_prefix(word).filter(|rest| rest.starts_with(' ')) else { continue };
+            let (url, rest) = rest.trim().split_once(' ').unwrap_or((rest.trim(), ""));
+            let address = url.strip_prefix("http://").and_then(|address| address.parse().ok());
+            let address = address.unwrap_or_else(|| panic!("`{line}` does not name an address"));
+            return (address, rest.trim().to_owned());
+        }
+    }
+
+    /// What an ended process said on standard error: the thread that reads it may be a moment late.
+    pub async fn settled_stderr(&self) -> String {
+        let mut said = self.stderr();
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let more = self.stderr();
+            if !said.is_empty() && more == said {
+                break;
+            }
+            said = more;
+        }
+        said
     }
 
     /// What came on standard error so far.

@@ -1,6 +1,8 @@
 //! Requests that functions send: refused unless the manifest allows the destination.
 
-use samovar_tests::{Backend, Node};
+use std::time::Duration;
+
+use samovar_tests::{Backend, Load, Node, Tally};
 
 const GUESTS: [&str; 2] = ["outbound", "outbound3"];
 
@@ -75,4 +77,21 @@ async fn a_function_may_call_another_one_through_the_gateway() {
     node.function("outbound").with(&format!("allow_outbound = ['http://{}']", node.gateway())).deploy().await;
     let answer = node.call(&format!("/outbound?url=http://{}/hello", node.gateway())).send().await;
     assert_eq!(answer.ok(), "hello\n");
+}
+
+#[tokio::test]
+async fn a_request_is_run_once_and_the_function_itself_counts() {
+    let (node, tally) = (Node::start().await, Tally::start());
+    node.function("tally").with(&tally.settings()).deploy().await;
+    for _ in 0..2 {
+        assert_eq!(node.call("/tally?id=mine").send().await.ok(), "mine");
+    }
+    assert_eq!(tally.repeated(), ["mine"], "two calls, two runs");
+    let paths = |number| format!("/tally?id={number}");
+    let load = Load::on(&[node.gateway()]).method(http::Method::POST).paths(paths).rate(200).start();
+    samovar_tests::eventually("200 runs", async || tally.runs().len(), |runs| *runs > 200).await;
+    let report = load.stop().await;
+    assert_eq!(report.failed(), 0, "{report}");
+    assert_eq!((tally.runs().len(), tally.repeated().len()), (report.sent() + 1, 1));
+    assert!(report.whole().p50 > Duration::ZERO, "{report}");
 }

@@ -1,6 +1,10 @@
-//! What the guests have in common: reading the query, answering, writing a body.
+//! What the guests have in common: reading the query, answering, writing a body, getting a URL.
 
-use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    ErrorCode, Fields, IncomingRequest, IncomingResponse, OutgoingBody, OutgoingRequest, OutgoingResponse,
+    ResponseOutparam, Scheme,
+};
 use wasip2::io::streams::{InputStream, StreamError};
 
 /// Exports a function `fn(IncomingRequest, ResponseOutparam)` as the component's handler.
@@ -77,4 +81,20 @@ pub fn answer(out: ResponseOutparam, status: u16, text: &str) {
 /// Blocks the instance for this long.
 pub fn sleep(millis: u64) {
     wasip2::clocks::monotonic_clock::subscribe_duration(millis * 1_000_000).block();
+}
+
+/// Gets an absolute URL, and waits for the answer's head.
+pub fn get(url: &str) -> Result<IncomingResponse, ErrorCode> {
+    let (scheme, rest) = url.split_once("://").expect("an absolute url");
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let request = OutgoingRequest::new(Fields::new());
+    let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
+    request.set_scheme(Some(&scheme)).expect("a valid scheme");
+    request.set_authority(Some(authority)).expect("a valid authority");
+    request.set_path_with_query(Some(path)).expect("a valid path");
+    let body = request.body().expect("the first call");
+    let response = outgoing_handler::handle(request, None)?;
+    OutgoingBody::finish(body, None)?;
+    response.subscribe().block();
+    response.get().expect("ready").expect("taken once")
 }
