@@ -1,0 +1,59 @@
+//! Hosts as the control processes see them: `samovar hosts`, `drain`, `undrain`.
+
+use serde_json::Value;
+
+use super::Cluster;
+use crate::wait::{eventually, within};
+
+/// One line of `samovar hosts`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostSeen {
+    /// Its name.
+    pub name: String,
+    /// `ready`, `draining`, `suspect` or `gone`.
+    pub state: String,
+}
+
+impl Cluster {
+    /// The hosts as a control process sees them.
+    ///
+    /// # Errors
+    /// With what the command said, when it fails.
+    pub async fn try_hosts_seen_by(&self, control: usize) -> Result<Vec<HostSeen>, String> {
+        let printed = within("`samovar hosts`", self.api_of(control).cli(&["hosts", "--json"]).run()).await;
+        if printed.code != 0 {
+            return Err(printed.stderr);
+        }
+        let value: Value = serde_json::from_str(&printed.stdout).map_err(|error| error.to_string())?;
+        let text = |host: &Value, key: &str| host[key].as_str().unwrap_or_default().to_lowercase();
+        let list = value.as_array().or_else(|| value["hosts"].as_array()).ok_or("no list of hosts")?;
+        let seen = list.iter().map(|host| HostSeen { name: name(host), state: text(host, "state") });
+        Ok(seen.collect())
+    }
+
+    /// What the first control process says of a host; `absent` where it does not list it.
+    pub async fn state_of(&self, host: usize) -> String {
+        let name = self.members.hosts[host].name();
+        let seen = self.try_hosts_seen_by(0).await.unwrap_or_default();
+        seen.into_iter().find(|seen| seen.name == name).map_or("absent".to_owned(), |seen| seen.state)
+    }
+
+    /// Waits until the first control process says this of a host.
+    pub async fn host_is(&self, host: usize, state: &str) {
+        eventually("the host's state", async || self.state_of(host).await, |seen| seen == state).await;
+    }
+
+    /// Has a host drained: it takes nothing new, until [`Self::undrain`].
+    pub async fn drain(&self, host: usize) {
+        self.api().cli(&["drain", self.members.hosts[host].name()]).ok().await;
+    }
+
+    /// The end of [`Self::drain`].
+    pub async fn undrain(&self, host: usize) {
+        self.api().cli(&["undrain", self.members.hosts[host].name()]).ok().await;
+    }
+}
+
+fn name(host: &Value) -> String {
+    host["name"].as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,5 @@
+//! The end-to-end tests of a cluster, one theme a module: real members, real NATS servers.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod network;
