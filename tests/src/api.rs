@@ -22,6 +22,11 @@ impl Api {
         Self { client, control, token }
     }
 
+    /// The same API by connections of its own, for another runtime.
+    pub(crate) fn apart(&self) -> Self {
+        Self { client: Client::new(), ..self.clone() }
+    }
+
     /// Where the control API listens.
     pub fn control(&self) -> SocketAddr {
         self.control

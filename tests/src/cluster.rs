@@ -2,19 +2,23 @@
 //! its own, on loopback or in network namespaces.
 
 mod builder;
+mod clock;
 mod deploy;
+mod disk;
 mod hosts;
 mod member;
 mod netns;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
 
-use samovar_test_nats::{Server, Servers};
+use samovar_test_nats::Servers;
 use tempfile::TempDir;
 
 pub use builder::ClusterBuilder;
+pub use clock::Clock;
+pub use disk::Disk;
 pub use hosts::HostSeen;
 pub use member::{Member, Role};
 pub use netns::{Link, Network, Place};
@@ -22,6 +26,9 @@ pub use netns::{Link, Network, Place};
 use crate::api::Api;
 use crate::call::{Call, Client};
 use crate::wait::eventually;
+
+/// The stream of the functions' bucket.
+const REGISTRY: &str = "KV_samovar_fn";
 
 /// A running cluster. Dropping it ends every process of it, and then removes its network and its directories.
 pub struct Cluster {
@@ -66,6 +73,17 @@ impl Cluster {
     /// A cluster of one NATS server, three hosts, two gateways and one control process, unless said otherwise.
     pub fn builder() -> ClusterBuilder {
         ClusterBuilder::default()
+    }
+
+    /// Starts every member, and waits until every control process has every host.
+    pub async fn start(&mut self) {
+        for member in self.members.iter_mut() {
+            member.begin();
+        }
+        for member in self.members.iter_mut() {
+            member.ready().await;
+        }
+        self.is_whole().await;
     }
 
     /// A host.
@@ -114,6 +132,28 @@ impl Cluster {
         Call::new(self.client.clone(), self.members.gateways[gateway].address(), path)
     }
 
+    /// The address by which members reach the test.
+    pub fn test_address(&self) -> IpAddr {
+        self.network.as_ref().map_or(Ipv4Addr::LOCALHOST.into(), |network| network.test().address())
+    }
+
+    /// The NATS server that leads what every deploy writes to.
+    pub async fn registry_leader(&mut self) -> usize {
+        let mut leader = async || self.nats.leader_of(REGISTRY);
+        eventually("the registry has a leader", &mut leader, Option::is_some).await.expect("just seen")
+    }
+
+    /// A call to a member itself, as no gateway would make it.
+    pub fn call_member(&self, who: Who, path: &str) -> Call {
+        let member = match who {
+            Who::Host(index) => &self.members.hosts[index],
+            Who::Gateway(index) => &self.members.gateways[index],
+            Who::Control(index) => &self.members.controls[index],
+            Who::Nats(_) | Who::Test => panic!("{who:?} is not a member"),
+        };
+        Call::new(self.client.clone(), member.address(), path)
+    }
+
     /// A directory for whatever the test needs, that ends with the cluster.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -148,6 +188,16 @@ impl Cluster {
         self.network.as_mut().expect("the cluster was started with a network")
     }
 
+    /// Whether it has one.
+    pub fn has_network(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// How many hosts there are.
+    pub fn number_of_hosts(&self) -> usize {
+        self.members.hosts.len()
+    }
+
     /// Where someone is in the network.
     pub fn place(&self, who: Who) -> Place {
         let member = match who {
@@ -177,15 +227,41 @@ impl Cluster {
         self.cut(other, one);
     }
 
+    /// The end of one [`Self::cut`].
+    pub fn join(&mut self, from: Who, to: Who) {
+        let (from, to) = (self.place(from), self.place(to));
+        self.network().join(&from, &to);
+    }
+
+    /// A member.
+    ///
+    /// # Panics
+    /// With one who is none.
+    pub fn member(&mut self, who: Who) -> &mut Member {
+        match who {
+            Who::Host(index) => self.host(index),
+            Who::Gateway(index) => self.gateway(index),
+            Who::Control(index) => self.control(index),
+            Who::Nats(_) | Who::Test => panic!("{who:?} is not a member"),
+        }
+    }
+
+    /// Every member.
+    pub fn all(&self) -> Vec<Who> {
+        let Members { controls, hosts, gateways } = &self.members;
+        let controls = (0..controls.len()).map(Who::Control);
+        let hosts = (0..hosts.len()).map(Who::Host);
+        controls.chain(hosts).chain((0..gateways.len()).map(Who::Gateway)).collect()
+    }
+
+    /// Words that stand in the command lines of all processes of the cluster, and of no other: its directories.
+    pub fn marks(&mut self) -> Vec<String> {
+        let dirs = self.nats.iter_mut().map(|server| server.dir().to_owned());
+        dirs.chain([self.dir.path().to_owned()]).map(|dir| dir.display().to_string()).collect()
+    }
+
     /// The end of every [`Self::cut`].
     pub fn heal(&mut self) {
         self.network().heal();
-    }
-
-    /// The processes of the cluster that run.
-    pub fn processes(&mut self) -> Vec<u32> {
-        let members = self.members.iter_mut().filter_map(|member| member.is_running().then(|| member.process().pid()));
-        let members: Vec<_> = members.collect();
-        members.into_iter().chain(self.nats.iter_mut().filter_map(|server| Server::pid(server))).collect()
     }
 }

@@ -71,6 +71,15 @@ impl Api {
         serde_json::from_str(answer.ok()).expect("a function")
     }
 
+    /// The same, of a platform that may be gone.
+    ///
+    /// # Errors
+    /// When there is no answer, or another one.
+    pub async fn try_show(&self, name: &str) -> Result<FunctionDetail, String> {
+        let answer = self.control_call(&format!("/v1/functions/{name}")).try_send().await?;
+        serde_json::from_slice(&answer.body).map_err(|error| format!("{error} in {:?}", answer.body))
+    }
+
     /// A function's revisions: their numbers, newest first.
     pub async fn revisions(&self, name: &str) -> Vec<u64> {
         let answer = self.control_call(&format!("/v1/functions/{name}/revisions")).send().await;

@@ -29,6 +29,7 @@ mod paths;
 mod process;
 mod raw;
 mod tally;
+pub mod trial;
 mod wait;
 
 pub use api::Api;
@@ -36,7 +37,7 @@ pub use backend::{Backend, Silent};
 pub use call::{Answer, Call, Streaming};
 pub use callers::Callers;
 pub use cli::{Cli, Printed};
-pub use cluster::{Cluster, ClusterBuilder, HostSeen, Link, Member, Network, Place, Role, Who};
+pub use cluster::{Clock, Cluster, ClusterBuilder, Disk, HostSeen, Link, Member, Network, Place, Role, Who};
 pub use deploy::{Function, Refused, core_module, with_custom_section};
 pub use load::{Answered, Failure, Load, LoadBuilder, Outcome, Record, Report, Window};
 pub use node::{Node, NodeBuilder, NotStarted, Stopped};

@@ -139,6 +139,11 @@ impl Node {
         self.gateway
     }
 
+    /// Its control API, for tasks that go on using it.
+    pub fn api(&self) -> Api {
+        self.api.clone()
+    }
+
     /// The data directory.
     pub fn data_dir(&self) -> &Path {
         self.data.path()

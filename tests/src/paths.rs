@@ -16,9 +16,10 @@ pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("SAMOVAR_BIN") {
         return path.into();
     }
-    // target/debug/deps/all-0123 -> target/debug/samovar
-    let test = std::env::current_exe().expect("a test knows its own path");
-    let profile = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
+    // Of target/debug/deps/all-0123, as of target/debug/chaos: target/debug/samovar.
+    let own = std::env::current_exe().expect("a program knows its own path");
+    let dir = own.parent().expect("a program lies in a directory");
+    let profile = if dir.ends_with("deps") { dir.parent().expect("deps lies in target/PROFILE") } else { dir };
     let path = profile.join("samovar");
     assert!(path.exists(), "{} is not there: build it first with `cargo build -p samovar-cli`", path.display());
     path

@@ -1,7 +1,7 @@
 //! One running `samovar`: its output, its signals, its end. It does not outlive its test.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -77,6 +77,11 @@ impl Process {
     /// The next line on standard output; `None` when it is closed.
     pub async fn line(&mut self) -> Option<String> {
         self.stdout.recv().await
+    }
+
+    /// The next line on standard output that has come already.
+    pub fn line_so_far(&mut self) -> Option<String> {
+        self.stdout.try_recv().ok()
     }
 
     /// Reads lines until one tells where it listens: `WORD http://ADDRESS REST`. Gives the address and the rest.
@@ -174,7 +179,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- what samovar said on stderr ---\n{}--- end ---", self.stderr());
+            // Where nobody reads any more: a panic now would end the test without dropping anything else.
+            let said = self.stderr();
+            writeln!(std::io::stderr(), "--- what samovar said on stderr ---\n{said}--- end ---").ok();
         }
     }
 }

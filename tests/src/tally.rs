@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -16,8 +17,15 @@ use tokio::sync::oneshot;
 
 use crate::apart::apart;
 
-/// Each id, and the runs for it that are known.
-type Runs = Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>;
+type Runs = Arc<Mutex<Known>>;
+
+#[derive(Default)]
+struct Known {
+    /// Each id, and the runs for it.
+    runs: BTreeMap<String, BTreeSet<String>>,
+    /// Each address that told of runs: when it told of the first one, and of how many.
+    from: BTreeMap<IpAddr, (Instant, usize)>,
+}
 
 /// A server that counts. Dropping it stops it.
 pub struct Tally {
@@ -68,7 +76,19 @@ impl Tally {
     /// How often each id was run that was run at all.
     pub fn runs(&self) -> BTreeMap<String, usize> {
         let runs = self.runs.lock().expect("no one panics holding it");
-        runs.iter().map(|(id, runs)| (id.clone(), runs.len())).collect()
+        runs.runs.iter().map(|(id, runs)| (id.clone(), runs.len())).collect()
+    }
+
+    /// When the host at this address first told of a run. Hosts have addresses of their own in a [`crate::Network`] alone.
+    pub fn first_from(&self, host: IpAddr) -> Option<Instant> {
+        let runs = self.runs.lock().expect("no one panics holding it");
+        runs.from.get(&host).map(|(first, _)| *first)
+    }
+
+    /// Of how many runs the host at this address told.
+    pub fn number_from(&self, host: IpAddr) -> usize {
+        let runs = self.runs.lock().expect("no one panics holding it");
+        runs.from.get(&host).map_or(0, |(_, number)| *number)
     }
 
     /// The ids that were run more than once.
@@ -78,10 +98,10 @@ impl Tally {
 }
 
 async fn serve(listener: tokio::net::TcpListener, runs: Runs) {
-    while let Ok((stream, _)) = listener.accept().await {
+    while let Ok((stream, from)) = listener.accept().await {
         let runs = Arc::clone(&runs);
         let answer = service_fn(move |request: Request<Incoming>| {
-            let status = count(&runs, request.uri().path());
+            let status = count(&runs, from.ip(), request.uri().path());
             let mut response = Response::new(Full::new(Bytes::new()));
             *response.status_mut() = status;
             async { Ok::<_, Infallible>(response) }
@@ -90,12 +110,13 @@ async fn serve(listener: tokio::net::TcpListener, runs: Runs) {
     }
 }
 
-fn count(runs: &Runs, path: &str) -> StatusCode {
+fn count(runs: &Runs, from: IpAddr, path: &str) -> StatusCode {
     let Some((id, run)) = path.strip_prefix('/').and_then(|rest| rest.split_once('/')) else {
         return StatusCode::BAD_REQUEST;
     };
     let mut runs = runs.lock().expect("no one panics holding it");
-    runs.entry(id.to_owned()).or_default().insert(run.to_owned());
+    runs.runs.entry(id.to_owned()).or_default().insert(run.to_owned());
+    runs.from.entry(from).or_insert((Instant::now(), 0)).1 += 1;
     StatusCode::OK
 }
 

@@ -125,6 +125,11 @@ impl Server {
         format!("nats://{}", SocketAddr::new(self.builder.bind, self.ports().nats))
     }
 
+    /// Its directory, which its command line names.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The port for clients.
     pub fn port(&self) -> u16 {
         self.ports().nats

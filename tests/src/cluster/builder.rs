@@ -20,6 +20,7 @@ pub struct ClusterBuilder {
     controls: usize,
     network: bool,
     host_args: Vec<String>,
+    gateway_args: Vec<String>,
     args: Vec<String>,
     host_dir: Option<(usize, PathBuf)>,
 }
@@ -36,6 +37,7 @@ impl Default for ClusterBuilder {
             controls: 1,
             network: false,
             host_args: Vec::new(),
+            gateway_args: Vec::new(),
             args: Vec::new(),
             host_dir: None,
         }
@@ -85,6 +87,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Gives every gateway an option more, and its value.
+    #[must_use]
+    pub fn gateway_arg(mut self, option: &str, value: &str) -> Self {
+        self.gateway_args.extend([option.to_owned(), value.to_owned()]);
+        self
+    }
+
     /// Gives every member an option more, and its value.
     #[must_use]
     pub fn arg(mut self, option: &str, value: &str) -> Self {
@@ -102,17 +111,11 @@ impl ClusterBuilder {
     /// Starts everything, and waits until every gateway has every host.
     pub async fn start(self) -> Cluster {
         let mut cluster = self.prepare();
-        for member in cluster.members.iter_mut() {
-            member.begin();
-        }
-        for member in cluster.members.iter_mut() {
-            member.ready().await;
-        }
-        cluster.is_whole().await;
+        cluster.start().await;
         cluster
     }
 
-    /// The same without its members: NATS alone runs.
+    /// The same without its members: NATS alone runs until [`Cluster::start`].
     pub fn prepare(self) -> Cluster {
         let dir = TempDir::new().expect("a temporary directory");
         let secret = dir.path().join("secret");
@@ -127,10 +130,12 @@ impl ClusterBuilder {
             let make = |index: usize| {
                 let place = place();
                 let (address, under) = at(place.as_ref(), role as u8, index);
-                let args = match role {
-                    Role::Host => [common.clone(), self.host_args.clone()].concat(),
-                    _ => common.clone(),
+                let own: &[String] = match role {
+                    Role::Host => &self.host_args,
+                    Role::Gateway => &self.gateway_args,
+                    Role::Control => &[],
                 };
+                let args = [&common[..], own].concat();
                 let own = dir.path().join(format!("{}-{index}", role.word()));
                 let other = self.host_dir.as_ref().filter(|(host, _)| role == Role::Host && *host == index);
                 let data_dir = other.map_or(own, |(_, dir)| dir.clone());

@@ -1,9 +1,14 @@
 //! Hosts as the control processes see them: `samovar hosts`, `drain`, `undrain`.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::Cluster;
 use crate::wait::{eventually, within};
+
+/// How long a control process is given that may be stopped or cut off.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One line of `samovar hosts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +50,42 @@ impl Cluster {
 
     /// Has a host drained: it takes nothing new, until [`Self::undrain`].
     pub async fn drain(&self, host: usize) {
-        self.api().cli(&["drain", self.members.hosts[host].name()]).ok().await;
+        self.try_drain(host).await.expect("the host is there");
     }
 
     /// The end of [`Self::drain`].
     pub async fn undrain(&self, host: usize) {
-        self.api().cli(&["undrain", self.members.hosts[host].name()]).ok().await;
+        self.try_undrain(host).await.expect("the host is there");
+    }
+
+    /// [`Self::drain`] where it may fail.
+    ///
+    /// # Errors
+    /// With what the command said.
+    pub async fn try_drain(&self, host: usize) -> Result<(), String> {
+        self.ask("drain", host).await
+    }
+
+    /// [`Self::undrain`] where it may fail.
+    ///
+    /// # Errors
+    /// With what the command said.
+    pub async fn try_undrain(&self, host: usize) -> Result<(), String> {
+        self.ask("undrain", host).await
+    }
+
+    /// Asks one control process after the other until one does it.
+    async fn ask(&self, command: &str, host: usize) -> Result<(), String> {
+        let mut said = String::new();
+        for control in 0..self.members.controls.len() {
+            let asking = self.api_of(control).cli(&[command, self.members.hosts[host].name()]).run();
+            match tokio::time::timeout(PATIENCE, asking).await {
+                Ok(printed) if printed.code == 0 => return Ok(()),
+                Ok(printed) => said = printed.stderr,
+                Err(_) => said = format!("no answer within {PATIENCE:?}"),
+            }
+        }
+        Err(said)
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Member {
     address: SocketAddr,
     name: String,
     process: Option<Process>,
+    accepts: bool,
 }
 
 impl Role {
@@ -54,7 +55,7 @@ impl Member {
         data_dir: PathBuf,
         place: Option<Place>,
     ) -> Self {
-        Self { role, launch, data_dir, place, address, name: String::new(), process: None }
+        Self { role, launch, data_dir, place, address, name: String::new(), process: None, accepts: false }
     }
 
     /// What it does.
@@ -99,6 +100,7 @@ impl Member {
         let mut launch = self.launch.clone();
         let own = [self.role.word(), "--listen", &self.address.to_string(), "--data-dir"].map(str::to_owned);
         launch.args = own.into_iter().chain([self.data_dir.display().to_string()]).chain(launch.args).collect();
+        self.accepts = false;
         self.process = Some(Process::launch(&launch));
     }
 
@@ -108,6 +110,18 @@ impl Member {
         let (address, name) = within("the member's start", self.process().announced(word)).await;
         self.address = address;
         self.name = name;
+        self.accepts = true;
+    }
+
+    /// Whether the process has said that it accepts since it was last begun.
+    pub fn is_ready(&mut self) -> bool {
+        let word = self.role.word();
+        let Some(process) = &mut self.process else { return false };
+        while !self.accepts {
+            let Some(line) = process.line_so_far() else { break };
+            self.accepts = line.starts_with(word);
+        }
+        self.accepts
     }
 
     /// Starts the process, at the address it had before, and waits until it accepts.

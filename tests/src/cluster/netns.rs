@@ -158,6 +158,15 @@ impl Network {
         }
     }
 
+    /// The end of one [`Self::cut`].
+    pub fn join(&mut self, from: &Place, to: &Place) {
+        let cut = (from.clone(), to.clone());
+        if let Some(index) = self.cuts.iter().position(|known| *known == cut) {
+            self.rule("del", &cut);
+            self.cuts.swap_remove(index);
+        }
+    }
+
     /// Loses nothing any more.
     pub fn heal(&mut self) {
         for cut in std::mem::take(&mut self.cuts) {

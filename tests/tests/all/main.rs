@@ -5,6 +5,7 @@
 mod cli;
 mod control_api;
 mod density;
+mod deploying;
 mod deploys;
 mod durability;
 mod examples;
