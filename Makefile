@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo demo-cluster test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim
+.PHONY: demo demo-cluster test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim failures chaos cluster-build
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
@@ -81,3 +81,15 @@ bench-build: wasm-target
 	cd tests/guests && $(CARGO) build --release --target wasm32-wasip2 -p guests-wasi02 --bin echo
 	$(CARGO) build --profile dist -p samovar-cli -p samovar-benches --bin samovar --bin yardstick
 	$(CARGO) build --release -p samovar-cli -p samovar-benches --bins
+
+# Each failure of docs/cluster-failures.md, on clusters of the release binary under load; writes that page, in some ten
+# minutes. FAILURES names some (host-killed nats-away) to be tried alone. Partitions and a full disk need root.
+failures: cluster-build
+	target/release/failures docs/cluster-failures.md $(FAILURES)
+
+# Random failures in one long run, with deploys and calls all the while: CHAOS_SEED chooses which, CHAOS_FAILURES how many.
+chaos: cluster-build
+	CHAOS_SEED=$(CHAOS_SEED) CHAOS_FAILURES=$(CHAOS_FAILURES) target/release/chaos
+
+cluster-build: wasm-target nats-server guests
+	$(CARGO) build --release -p samovar-cli -p samovar-tests --bins

@@ -2,4 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod cold_start;
+mod failures;
+mod joining;
 mod network;
+mod routing;
+mod secrets;
