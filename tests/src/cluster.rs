@@ -254,10 +254,16 @@ impl Cluster {
         controls.chain(hosts).chain((0..gateways.len()).map(Who::Gateway)).collect()
     }
 
-    /// Words that stand in the command lines of all processes of the cluster, and of no other: its directories.
-    pub fn marks(&mut self) -> Vec<String> {
-        let dirs = self.nats.iter_mut().map(|server| server.dir().to_owned());
-        dirs.chain([self.dir.path().to_owned()]).map(|dir| dir.display().to_string()).collect()
+    /// Ends every process, and tells the command lines of those that run all the same.
+    pub fn end(mut self) -> Vec<String> {
+        // Every command line of the cluster names one of its directories, and no other does.
+        let dirs = self.nats.iter_mut().map(|server| server.dir().display().to_string());
+        let dirs: Vec<_> = dirs.chain([self.dir.path().display().to_string()]).collect();
+        drop(self);
+        let entries = std::fs::read_dir("/proc").expect("this is Linux").filter_map(Result::ok);
+        let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+        lines.filter(|line| dirs.iter().any(|dir| line.contains(dir.as_str()))).collect()
     }
 
     /// The end of every [`Self::cut`].

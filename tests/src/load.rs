@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Method;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 
 use crate::apart::apart;
@@ -131,11 +132,19 @@ impl LoadBuilder {
     /// Begins.
     pub fn start(self) -> Load {
         let (stop, rate) = (Arc::<AtomicBool>::default(), Arc::new(AtomicU32::new(self.rate)));
+        allow_connections();
         let begun = Instant::now();
         let (told, current) = (Arc::clone(&stop), Arc::clone(&rate));
         let running = apart("load", move || run(self, begun, told, current));
         Load { begun, stop, rate, running }
     }
+}
+
+/// Where a gateway does not answer for some seconds, thousands of connections are open at once: as many as the system allows.
+fn allow_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("the soft limit may be raised to the hard one");
 }
 
 async fn run(load: LoadBuilder, begun: Instant, stop: Arc<AtomicBool>, rate: Arc<AtomicU32>) -> Vec<Record> {

@@ -20,6 +20,9 @@ use crate::cluster::{Cluster, Network};
 use crate::load::{Load, Report};
 use crate::tally::Tally;
 
+/// How many failures may go on at once: so many that quorums are lost at times, and not so many that nothing works ever.
+const AT_ONCE: usize = 3;
+
 /// What a run is to be.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -116,6 +119,10 @@ async fn strike(cluster: &mut Cluster, options: Options) -> Vec<String> {
     for number in 1..=options.failures {
         let span = |random: &mut fastrand::Rng, most: Duration| most.mul_f64(random.f64().powi(2));
         let lasting = Duration::from_millis(200) + span(&mut random, options.longest);
+        while troubles.number() >= AT_ONCE {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            violations.extend(troubles.mend_what_is_due(cluster).await);
+        }
         let trouble = Trouble::random(&mut random, cluster, &troubles);
         let at = begun.elapsed().as_secs_f64();
         println!("{at:7.1} s  {number}/{}  {trouble} for {lasting:.1?}", options.failures);
@@ -138,19 +145,8 @@ async fn end(mut cluster: Cluster) -> Vec<String> {
             violations.push(format!("{who:?} did not end well: {code:?}: {said}"));
         }
     }
-    let marks = cluster.marks();
-    drop(cluster);
-    let left = processes_with(&marks);
-    violations.extend(left.into_iter().map(|process| format!("left running: {process}")));
+    violations.extend(cluster.end().into_iter().map(|process| format!("left running: {process}")));
     violations
-}
-
-/// The command lines of processes in which one of these words stands.
-fn processes_with(words: &[String]) -> Vec<String> {
-    let entries = std::fs::read_dir("/proc").expect("this is Linux").filter_map(Result::ok);
-    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-    lines.filter(|line| words.iter().any(|word| line.contains(word.as_str()))).collect()
 }
 
 impl Verdict {

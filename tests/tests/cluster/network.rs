@@ -135,3 +135,23 @@ fn nothing_is_left_of_a_network_not_even_its_processes() {
     let name = words.last().unwrap();
     assert!(name.starts_with(&own) && !listed.lines().any(|line| line.starts_with(name.as_str())), "{listed}");
 }
+
+#[test]
+fn what_a_killed_test_has_left_is_removed_by_the_next_one() {
+    let Some(network) = network() else { return };
+    drop(network);
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let name = format!("samovar-test-{}-251-0", ended.id());
+    assert!(Command::new("ip").args(["netns", "add", &name]).status().unwrap().success());
+    let mut left = Command::new("ip").args(["netns", "exec", &name, "sleep", "1000"]).spawn().unwrap();
+    let in_it = || Command::new("ip").args(["netns", "pids", &name]).output().unwrap().stdout;
+    let begun = Instant::now();
+    while in_it().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    drop(Network::start());
+    assert!(!left.wait().unwrap().success(), "killed");
+    let namespaces = Command::new("ip").args(["netns", "list"]).output().unwrap().stdout;
+    assert!(!String::from_utf8(namespaces).unwrap().contains(&name));
+}

@@ -61,3 +61,12 @@ async fn every_control_process_shows_the_same_and_takes_deploys() {
         samovar_tests::eventually("the latest deploy is shown", shown, |value| value == "second").await;
     }
 }
+
+#[tokio::test]
+async fn nothing_is_left_of_a_cluster() {
+    let mut cluster = Cluster::builder().nats(3).start().await;
+    cluster.deploy_and_wait("hello", "").await;
+    // One that is stopped cannot end by itself.
+    cluster.host(0).pause();
+    assert_eq!(cluster.end(), Vec::<String>::new());
+}

@@ -84,6 +84,11 @@ impl Trouble {
 }
 
 impl Troubles {
+    /// How many go on.
+    pub(super) fn number(&self) -> usize {
+        self.current.len()
+    }
+
     fn concern(&self, who: Who) -> bool {
         self.starting.contains(&who) || self.current.iter().any(|(trouble, _)| trouble.concerns().contains(&who))
     }
