@@ -9,5 +9,5 @@ mod monitoring;
 mod server;
 mod servers;
 
-pub use server::{Builder, Server};
+pub use server::{Builder, Server, await_stopped};
 pub use servers::Servers;

@@ -232,6 +232,7 @@ impl Server {
     /// The server answers nothing, and keeps its connections (SIGSTOP).
     pub fn stop(&self) {
         self.signal(Signal::STOP);
+        await_stopped(self.pid().expect("the server runs"));
     }
 
     /// The end of [`Self::stop`].
@@ -252,6 +253,23 @@ impl Server {
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
     }
+}
+
+/// Waits until every thread of the process has stopped after SIGSTOP: some run on for a moment.
+pub fn await_stopped(pid: u32) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is_stopped(pid) {
+        assert!(Instant::now() < end, "process {pid} does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn is_stopped(pid: u32) -> bool {
+    // Where there is no /proc there is nothing to see.
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    let states = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    // "1234 (a name that may have any character) T ..."
+    states.into_iter().all(|line| line.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
 }
 
 impl Drop for Server {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -52,15 +52,49 @@ fn three_servers_have_another_leader_when_theirs_is_killed() {
     assert_eq!(servers.urls().split(',').count(), 3);
     let first = servers.leader().unwrap();
     servers[first].kill();
-    let end = std::time::Instant::now() + Duration::from_secs(60);
-    let second = loop {
-        match servers.leader() {
-            Some(leader) if leader != first => break leader,
-            _ => assert!(std::time::Instant::now() < end, "no other leader"),
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let second = eventually(|| servers.leader().filter(|leader| *leader != first));
     assert_ne!(second, first);
     servers[first].restart();
     assert!(greeting(&servers[first]).is_some());
+}
+
+#[test]
+fn a_stream_has_a_leader_and_another_one_when_that_is_killed() {
+    for number in [1, 3] {
+        let mut servers = Servers::start(number);
+        assert_eq!(servers.leader_of("KV_x"), None);
+        make_stream(&servers[0], "KV_x", number);
+        let first = eventually(|| servers.leader_of("KV_x"));
+        servers[first].kill();
+        if number == 3 {
+            eventually(|| servers.leader_of("KV_x").filter(|leader| *leader != first));
+        } else {
+            assert_eq!(servers.leader_of("KV_x"), None);
+        }
+        servers.restart();
+        eventually(|| servers.leader_of("KV_x"));
+    }
+}
+
+/// Looks until there is something to see.
+fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(std::time::Instant::now() < end, "not within a minute");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn make_stream(server: &Server, name: &str, replicas: usize) {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    let config = format!("{{\"name\":\"{name}\",\"subjects\":[\"{name}.>\"],\"num_replicas\":{replicas}}}");
+    let length = config.len();
+    write!(stream, "CONNECT {{\"verbose\":false}}\r\nSUB told 1\r\n").unwrap();
+    write!(stream, "PUB $JS.API.STREAM.CREATE.{name} told {length}\r\n{config}\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let told = lines.find(|line| line.starts_with('{')).unwrap();
+    assert!(told.contains("\"created\""), "{told}");
 }

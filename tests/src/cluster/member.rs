@@ -158,6 +158,7 @@ impl Member {
     /// The process does nothing, and keeps its connections (SIGSTOP).
     pub fn pause(&mut self) {
         self.process().signal(Signal::STOP);
+        samovar_test_nats::await_stopped(self.process().pid());
     }
 
     /// The end of [`Self::pause`].
