@@ -174,8 +174,17 @@ impl Cluster {
 
     /// Waits until this path is answered through every gateway.
     pub async fn is_answered(&self, path: &str) {
+        self.is_answered_each_time(|_| path.to_owned()).await;
+    }
+
+    /// The same, with another path for each try, of which this makes one of its number: where it is counted what ran twice.
+    pub async fn is_answered_each_time(&self, path: impl Fn(usize) -> String) {
+        let tries = std::cell::Cell::new(0);
         for gateway in self.gateways() {
-            let status = async || self.call(gateway, path).try_send().await.map_or(0, |answer| answer.status.as_u16());
+            let status = async || {
+                let number = tries.replace(tries.get() + 1);
+                self.call(gateway, &path(number)).try_send().await.map_or(0, |answer| answer.status.as_u16())
+            };
             eventually("the function is answered", status, |status| *status == 200).await;
         }
     }

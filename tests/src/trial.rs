@@ -16,8 +16,12 @@ pub use fault::{Fault, Rig};
 pub use row::Row;
 pub use table::page;
 
+use crate::cluster::Cluster;
 use crate::load::{Load, Report};
 use crate::tally::Tally;
+
+/// How many functions share each of the two kinds of requests: so many that every host has some of them.
+const FUNCTIONS: u64 = 6;
 
 /// How long and how hard a failure is tried.
 #[derive(Debug, Clone, Copy)]
@@ -52,16 +56,14 @@ impl Scale {
 pub async fn try_fault(fault: Fault, scale: Scale) -> Row {
     let mut rig = Rig::start(fault).await;
     let tally = Tally::start_at(rig.cluster.test_address());
-    rig.cluster.deploy_and_wait("hello", "").await;
-    rig.cluster.deploy_and_wait("tally", &tally.settings()).await;
-    for path in ["/hello", "/tally?id=first"] {
-        rig.cluster.is_answered(path).await;
-    }
+    let functions = deploy(&rig.cluster, &tally).await;
+    rig.aim(&functions).await;
     let plan = Plan { deployer: 0, pause: Duration::from_millis(500), wait_each: 0 };
     let deploying = Deploying::start(rig.cluster.api(), rig.cluster.dir(), plan).await;
     let gateways = rig.cluster.gateway_addresses();
-    let load = Load::on(&gateways).path("/hello").expecting("hello\n").rate(scale.rate).start();
-    let paths = |number| format!("/tally?id={number}&ms=20");
+    let paths = |number| format!("/hello-{}", number / 2 % FUNCTIONS);
+    let load = Load::on(&gateways).paths(paths).expecting("hello\n").rate(scale.rate).start();
+    let paths = |number| format!("/tally-{}?id={number}&ms=20", number / 2 % FUNCTIONS);
     let once = Load::on(&gateways).method(Method::POST).paths(paths).rate(scale.once_rate).start();
 
     // Connections and instances are made, and then all is as usual.
@@ -81,6 +83,21 @@ pub async fn try_fault(fault: Fault, scale: Scale) -> Row {
     let marked = Marked::of(&journal, &rig.cluster.api(), &gateways).await;
     let times = Times { began, struck, mended };
     row(fault, &times, &report, &once, &tally, &marked)
+}
+
+/// Deploys the functions of the load, and has each called through every gateway. Tells their names.
+async fn deploy(cluster: &Cluster, tally: &Tally) -> Vec<String> {
+    let api = cluster.api();
+    let mut names = Vec::new();
+    for number in 0..FUNCTIONS {
+        let [hello, counting] = ["hello", "tally"].map(|guest| format!("{guest}-{number}"));
+        api.function(&hello).guest("hello").deploy().await;
+        api.function(&counting).guest("tally").with(&tally.settings()).deploy().await;
+        cluster.is_answered(&format!("/{hello}")).await;
+        cluster.is_answered_each_time(|attempt| format!("/{counting}?id=try-{number}-{attempt}")).await;
+        names.extend([hello, counting]);
+    }
+    names
 }
 
 /// When what happened, on the clock of the load.

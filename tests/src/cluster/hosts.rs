@@ -17,6 +17,8 @@ pub struct HostSeen {
     pub name: String,
     /// `ready`, `draining`, `suspect` or `gone`.
     pub state: String,
+    /// The functions whose code it has loaded.
+    pub warm: Vec<String>,
 }
 
 impl Cluster {
@@ -32,7 +34,8 @@ impl Cluster {
         let value: Value = serde_json::from_str(&printed.stdout).map_err(|error| error.to_string())?;
         let text = |host: &Value, key: &str| host[key].as_str().unwrap_or_default().to_lowercase();
         let list = value.as_array().or_else(|| value["hosts"].as_array()).ok_or("no list of hosts")?;
-        let seen = list.iter().map(|host| HostSeen { name: name(host), state: text(host, "state") });
+        let seen = |host| HostSeen { name: name(host), state: text(host, "state"), warm: warm(host) };
+        let seen = list.iter().map(seen);
         Ok(seen.collect())
     }
 
@@ -41,6 +44,19 @@ impl Cluster {
         let name = self.members.hosts[host].name();
         let seen = self.try_hosts_seen_by(0).await.unwrap_or_default();
         seen.into_iter().find(|seen| seen.name == name).map_or("absent".to_owned(), |seen| seen.state)
+    }
+
+    /// The host that has most of these functions. Waits until each of them is known to be somewhere: hosts tell it with their
+    /// leases.
+    pub async fn host_with_most_of(&self, functions: &[String]) -> usize {
+        let hosts = async || self.try_hosts_seen_by(0).await.unwrap_or_default();
+        let known =
+            |hosts: &Vec<HostSeen>| functions.iter().all(|name| hosts.iter().any(|host| host.warm.contains(name)));
+        let seen = eventually("the hosts tell what they have", hosts, known).await;
+        let number = |host: &&HostSeen| host.warm.iter().filter(|name| functions.contains(name)).count();
+        let most = seen.iter().max_by_key(number).expect("there are hosts");
+        let own = self.members.hosts.iter().position(|host| host.name() == most.name);
+        own.expect("the control process lists hosts of the cluster")
     }
 
     /// Waits until the first control process says this of a host.
@@ -91,4 +107,9 @@ impl Cluster {
 
 fn name(host: &Value) -> String {
     host["name"].as_str().unwrap_or_default().to_owned()
+}
+
+fn warm(host: &Value) -> Vec<String> {
+    let names = host["warm"].as_array().into_iter().flatten();
+    names.filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -55,8 +55,8 @@ pub enum Failure {
     Broken,
     /// There was no answer within the load's patience.
     Late,
-    /// This status.
-    Status(u16),
+    /// This status, and the type of the problem where the answer says what it is.
+    Status(u16, String),
     /// Another body than expected: this one.
     Wrong(String),
 }
@@ -67,7 +67,7 @@ impl Display for Failure {
             Self::NoConnection => f.write_str("no connection"),
             Self::Broken => f.write_str("connection broke"),
             Self::Late => f.write_str("no answer in time"),
-            Self::Status(status) => write!(f, "status {status}"),
+            Self::Status(status, problem) => write!(f, "status {status} {problem}"),
             Self::Wrong(body) => write!(f, "answer {body:?}"),
         }
     }

@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use samovar_model::api::Problem;
 use tokio::net::TcpStream;
 
 use super::Pattern;
@@ -114,7 +115,8 @@ impl Sender {
         self.gateways[index].keep(kept);
         let body = body.to_bytes();
         if head.status != StatusCode::OK {
-            return Outcome::Failed(Failure::Status(head.status.as_u16()));
+            let problem = serde_json::from_slice(&body).map(|problem: Problem| problem.kind).unwrap_or_default();
+            return Outcome::Failed(Failure::Status(head.status.as_u16(), problem));
         }
         if self.request.expected.as_ref().is_some_and(|expected| *expected != body) {
             return Outcome::Failed(Failure::Wrong(String::from_utf8_lossy(&body).into_owned()));

@@ -94,7 +94,7 @@ async fn failures_are_counted_by_their_kind() {
     eventually("thirty requests", async || site.requests(), |requests| *requests >= 30).await;
     let report = load.stop().await;
     let failures = report.failures();
-    assert!(failures[&Failure::Status(503)] >= 9 && failures[&Failure::Late] >= 9, "{report}");
+    assert!(failures[&Failure::Status(503, String::new())] >= 9 && failures[&Failure::Late] >= 9, "{report}");
     assert_eq!(failures.values().sum::<usize>(), report.failed());
     assert_eq!(failures.len(), 2, "{report}");
     let wrong = Load::on(&[site.address]).path("/0/200").expecting("other").start().stop().await;

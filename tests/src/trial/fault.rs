@@ -151,6 +151,8 @@ pub struct Rig {
     pub cluster: Cluster,
     clock: Option<Clock>,
     disk: Option<Disk>,
+    /// The host that it happens to: one with much to do. Where a host needs something special, the first has it.
+    victim: usize,
     /// The NATS server that was killed.
     killed: usize,
 }
@@ -174,19 +176,27 @@ impl Rig {
             cluster.gateway(0).launch().env.extend(clock.env());
         }
         cluster.start().await;
-        Self { fault, cluster, clock, disk, killed: 0 }
+        Self { fault, cluster, clock, disk, victim: 0, killed: 0 }
+    }
+
+    /// Chooses the host that it happens to, by the functions of the load.
+    pub async fn aim(&mut self, functions: &[String]) {
+        if !matches!(self.fault, Fault::DiskFull | Fault::ClockAhead | Fault::ClockBehind) {
+            self.victim = self.cluster.host_with_most_of(functions).await;
+        }
     }
 
     /// The failure happens.
     pub async fn strike(&mut self) {
+        let victim = self.victim;
         let cluster = &mut self.cluster;
         match self.fault {
-            Fault::HostKilled => cluster.host(0).kill(),
-            Fault::HostPaused => cluster.host(0).pause(),
+            Fault::HostKilled => cluster.host(victim).kill(),
+            Fault::HostPaused => cluster.host(victim).pause(),
             Fault::HostDrained => {
-                cluster.drain(0).await;
-                cluster.host_is(0, "draining").await;
-                let (code, said) = cluster.host(0).stop().await;
+                cluster.drain(victim).await;
+                cluster.host_is(victim, "draining").await;
+                let (code, said) = cluster.host(victim).stop().await;
                 assert_eq!(code, Some(0), "{said}");
             }
             Fault::GatewayKilled => cluster.gateway(0).kill(),
@@ -207,12 +217,18 @@ impl Rig {
                 cluster.nats.kill();
                 cluster.gateway(0).restart().await;
             }
-            Fault::CutToHost => cluster.gateways().for_each(|index| cluster.cut(Who::Gateway(index), Who::Host(0))),
-            Fault::CutFromHost => cluster.gateways().for_each(|index| cluster.cut(Who::Host(0), Who::Gateway(index))),
-            Fault::HostCutOff => cluster.gateways().for_each(|index| cluster.part(Who::Gateway(index), Who::Host(0))),
+            Fault::CutToHost => {
+                cluster.gateways().for_each(|index| cluster.cut(Who::Gateway(index), Who::Host(victim)))
+            }
+            Fault::CutFromHost => {
+                cluster.gateways().for_each(|index| cluster.cut(Who::Host(victim), Who::Gateway(index)))
+            }
+            Fault::HostCutOff => {
+                cluster.gateways().for_each(|index| cluster.part(Who::Gateway(index), Who::Host(victim)))
+            }
             Fault::GatewayFromNats => cluster.part(Who::Gateway(0), Who::Nats(0)),
-            Fault::HostFromNats => cluster.part(Who::Host(0), Who::Nats(0)),
-            Fault::SlowLink => slow_link(cluster),
+            Fault::HostFromNats => cluster.part(Who::Host(victim), Who::Nats(0)),
+            Fault::SlowLink => slow_link(cluster, victim),
             Fault::DiskFull => self.disk.as_ref().expect("made at the start").fill(),
             Fault::ClockAhead => self.clock.as_ref().expect("made at the start").set(3600),
             Fault::ClockBehind => self.clock.as_ref().expect("made at the start").set(-3600),
@@ -221,13 +237,14 @@ impl Rig {
 
     /// The failure's end.
     pub async fn mend(&mut self) {
+        let victim = self.victim;
         let cluster = &mut self.cluster;
         match self.fault {
-            Fault::HostKilled => cluster.host(0).start().await,
-            Fault::HostPaused => cluster.host(0).resume(),
+            Fault::HostKilled => cluster.host(victim).start().await,
+            Fault::HostPaused => cluster.host(victim).resume(),
             Fault::HostDrained => {
-                cluster.host(0).start().await;
-                cluster.undrain(0).await;
+                cluster.host(victim).start().await;
+                cluster.undrain(victim).await;
             }
             Fault::GatewayKilled => cluster.gateway(0).start().await,
             Fault::ControlKilled => cluster.control(0).start().await,
@@ -241,7 +258,7 @@ impl Rig {
             | Fault::GatewayFromNats
             | Fault::HostFromNats => cluster.heal(),
             Fault::SlowLink => {
-                let place = cluster.place(Who::Host(0));
+                let place = cluster.place(Who::Host(victim));
                 cluster.network().fast(&place);
             }
             Fault::DiskFull => self.disk.as_ref().expect("made at the start").free(),
@@ -251,8 +268,8 @@ impl Rig {
 }
 
 /// 100 ms late where the kernel can do that, and otherwise so narrow that most of the load does not pass.
-fn slow_link(cluster: &mut Cluster) {
-    let place = cluster.place(Who::Host(0));
+fn slow_link(cluster: &mut Cluster, victim: usize) {
+    let place = cluster.place(Who::Host(victim));
     let late = cluster.network().slow(&place, Link::Late(Duration::from_millis(100)));
     let slow = late || cluster.network().slow(&place, Link::Narrow(256));
     assert!(slow, "the kernel has neither netem nor tbf");

@@ -40,7 +40,7 @@ async fn a_drained_host_finishes_what_it_has_and_takes_nothing_until_it_is_undra
     let mut cluster = builder.network().start().await;
     let tally = Tally::start_at(cluster.test_address());
     cluster.deploy_and_wait("tally", &tally.settings()).await;
-    cluster.is_answered("/tally?id=first").await;
+    cluster.is_answered_each_time(|number| format!("/tally?id=try-{number}")).await;
     let drained = cluster.host(0).address().ip();
     // Each takes half a second, so that there are always some under way.
     let paths = |number| format!("/tally?id={number}&ms=500");
