@@ -14,7 +14,7 @@ pub(super) enum Trouble {
     Kill(Who),
     /// SIGSTOP; SIGCONT when it is mended.
     Pause(Who),
-    /// SIGTERM, and then started again at once.
+    /// SIGTERM; started again when it is mended.
     Restart(Who),
     /// A host is drained; undrained when it is mended.
     Drain(usize),
