@@ -71,7 +71,7 @@ impl From<Fault> for Problem {
             Fault::HostMemory { .. } => (StatusCode::SERVICE_UNAVAILABLE, "The host is short of memory"),
             Fault::NoCapacity => (StatusCode::SERVICE_UNAVAILABLE, "No capacity"),
             Fault::Draining => (StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
-            Fault::NotAvailable => (StatusCode::SERVICE_UNAVAILABLE, "Code not available"),
+            Fault::NotAvailable | Fault::NotPrepared => (StatusCode::SERVICE_UNAVAILABLE, "Code not available"),
             Fault::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
             Fault::NoHost => (StatusCode::SERVICE_UNAVAILABLE, "No host"),
             Fault::HostLost => (StatusCode::SERVICE_UNAVAILABLE, "The host was lost"),

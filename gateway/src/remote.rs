@@ -45,6 +45,9 @@ const MOST_TRIES: usize = 4;
 /// How much longer than the function's own deadline an answer is waited for: the host keeps that, unless it is stuck.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long a host is passed over for a function that it has not compiled yet.
+const UNPREPARED: Duration = Duration::from_millis(500);
+
 /// Passes requests to hosts on other machines. Cheap to clone.
 #[derive(Clone)]
 pub struct RemoteHosts(Arc<Inner>);
@@ -113,20 +116,29 @@ impl Inner {
         self.budget.request(self.now());
         let mut tried: Vec<HostId> = Vec::new();
         let mut last = Fault::NoHost;
+        let mut is_first = true;
         loop {
             let Some(picked) = self.pick(route, &sent, &tried) else { return Err(last) };
             tried.push(picked.host().clone());
-            let answer = match self.config.hedge_after.filter(|_| tried.len() == 1 && sent.may_hedge()) {
+            let elapsed = (!std::mem::replace(&mut is_first, false)).then(|| begun.elapsed());
+            let hedge_after = self.config.hedge_after.filter(|_| elapsed.is_none() && sent.may_hedge());
+            let answer = match hedge_after {
                 Some(after) => self.hedged(route, &sent, picked, after).await,
-                None => {
-                    let elapsed = (tried.len() > 1).then(|| begun.elapsed());
-                    self.attempt(route, &sent, picked, elapsed).await
-                }
+                None => self.attempt(route, &sent, picked, elapsed).await,
             };
             let failure = match answer {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
+            if failure.is_unprepared()
+                && elapsed.is_none()
+                && failure.may_retry(&sent)
+                && let Some(host) = tried.pop()
+            {
+                // Nothing has failed, and nothing is counted: where no other host is ready, the next attempt waits for it here.
+                route.placement.pass_over(host, self.now() + UNPREPARED);
+                continue;
+            }
             let in_time = begun.elapsed() < route.timeout;
             if !(failure.may_retry(&sent) && tried.len() < MOST_TRIES && in_time && self.budget.retry(self.now())) {
                 return Err(failure.fault());

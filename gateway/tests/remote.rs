@@ -373,3 +373,24 @@ async fn a_slow_host_is_not_waited_for_where_that_is_asked_for_and_does_no_harm(
     let (status, _, _) = rig.call(Method::DELETE, b"").await;
     assert_eq!((status, rig.seen().len()), (StatusCode::OK, 1), "it does not only read");
 }
+
+#[tokio::test]
+async fn a_host_that_has_not_compiled_a_function_yet_is_passed_over_for_it() {
+    let rig = Rig::start(2).await;
+    rig.will([Does::Fault(Fault::NotPrepared)]);
+    let (status, _, ready) = rig.call(Method::POST, b"body").await;
+    assert_eq!((status, rig.seen().len()), (StatusCode::OK, 2));
+    for _ in 0..4 {
+        assert_eq!(rig.call(Method::GET, b"").await.2, ready, "the other one would be next in turn");
+    }
+}
+
+#[tokio::test]
+async fn the_only_host_compiles_a_function_while_its_caller_waits() {
+    let rig = Rig::start(1).await;
+    rig.will([Does::Fault(Fault::NotPrepared)]);
+    let (status, _, _) = rig.call(Method::GET, b"").await;
+    let seen = rig.seen();
+    assert_eq!((status, seen.len()), (StatusCode::OK, 2));
+    assert!(seen[1].headers.get(ELAPSED).is_some(), "what says that the host is to wait for it");
+}

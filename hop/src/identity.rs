@@ -23,7 +23,8 @@ pub enum IdentityError {
     /// Neither a secret nor certificates.
     #[error(
         "members of a cluster need a secret that all of them share, or certificates: give --cluster-secret-file with a file \
-         made by `openssl rand -hex 32`, the same on every member, or --cluster-ca, --cluster-cert and --cluster-key"
+         made by `openssl rand -hex 32`, the same on every member (or the secret itself in SAMOVAR_CLUSTER_SECRET), or \
+         --cluster-ca, --cluster-cert and --cluster-key"
     )]
     Nothing,
     /// The secret could be guessed.

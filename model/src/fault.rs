@@ -72,6 +72,9 @@ pub enum Fault {
     /// The function or its code is not on this host and cannot be had now.
     #[error("the function's code is not available on this host")]
     NotAvailable,
+    /// The function's code is not compiled on this host yet; another one may have it.
+    #[error("the function's code is not compiled on this host yet")]
+    NotPrepared,
     /// No host can be reached that could run it.
     #[error("no host can be reached")]
     NoHost,
@@ -102,6 +105,7 @@ impl Fault {
             | Self::HostMemory { .. }
             | Self::Draining
             | Self::NotAvailable
+            | Self::NotPrepared
             | Self::NoHost
             | Self::HostLost
             | Self::BodyTooLarge(_)
@@ -124,6 +128,7 @@ impl Fault {
             Self::HostMemory { .. } => "host-memory",
             Self::Draining => "draining",
             Self::NotAvailable => "not-available",
+            Self::NotPrepared => "not-prepared",
             Self::NoHost => "no-hosts",
             Self::HostLost => "host-lost",
             Self::BodyTooLarge(_) => "body-too-large",
@@ -132,7 +137,7 @@ impl Fault {
     }
 
     /// Every label, in the order in which statistics show them.
-    pub const LABELS: [&'static str; 16] = [
+    pub const LABELS: [&'static str; 17] = [
         "trap",
         "out-of-memory",
         "invalid-response",
@@ -145,6 +150,7 @@ impl Fault {
         "host-memory",
         "draining",
         "not-available",
+        "not-prepared",
         "no-hosts",
         "host-lost",
         "body-too-large",
@@ -161,6 +167,7 @@ impl Fault {
                 | Self::HostMemory { started: false }
                 | Self::Draining
                 | Self::NotAvailable
+                | Self::NotPrepared
                 | Self::NoHost
                 | Self::Start
         )

@@ -58,8 +58,11 @@ impl Serving {
         let id = request.headers().get(headers::REQUEST_ID).cloned().and_then(RequestId::new);
         let id = id.unwrap_or_else(|| RequestId::from_number(fastrand::u128(..)));
         request.headers_mut().remove(TARGET);
+        let waits = request.headers().contains_key(ELAPSED);
         let started = started(request.headers_mut());
         let answer = match self.functions.resolve(&target).await {
+            // Compiling takes up to seconds, and another host may have done it. A request that was elsewhere waits.
+            Ok(revision) if !waits && !self.functions.is_prepared(&revision) => Err(Fault::NotPrepared),
             Ok(revision) => self.host.invoke_since(started, revision, request, id).await,
             Err(fault) => Err(fault),
         };

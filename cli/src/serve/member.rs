@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use samovar_cluster::embedded::DataDir;
 use samovar_cluster::nats::{Nats, NatsArtifacts, NatsGateways, NatsMembership, NatsRegistry};
@@ -10,6 +11,10 @@ use samovar_hop::{Connector, Identity};
 use super::member_options::{MemberOptions, Membership};
 use super::peers::{HostCaller, HostPeers};
 use crate::location::default_data_dir;
+
+/// How long NATS is waited for where there is something to serve without it. It is waited for twice: for the connection, and for
+/// the table.
+const WITHOUT_NATS: Duration = Duration::from_millis(500);
 
 /// What a member of a cluster has.
 pub(crate) struct Member {
@@ -27,8 +32,11 @@ pub(crate) struct Member {
 impl Member {
     /// Joins the cluster; while NATS is away, goes by what this directory's last user knew.
     pub(crate) async fn join(options: &MemberOptions, data_dir: Option<&Path>) -> anyhow::Result<Self> {
-        let Membership { nats, identity } = options.membership()?;
+        let Membership { mut nats, identity } = options.membership()?;
         let data_dir = DataDir::open(data_dir.map_or_else(default_data_dir, Path::to_owned))?;
+        if NatsRegistry::is_known(&data_dir) {
+            nats.patience = WITHOUT_NATS;
+        }
         let nats = Nats::connect(nats).await?;
         let registry = Arc::new(NatsRegistry::open(&nats, &data_dir).await?);
         let membership = Arc::new(NatsMembership::open(&nats, Some(data_dir.path())));

@@ -27,7 +27,7 @@ use samovar_model::{FunctionName, FunctionState, RevisionNumber};
 use super::Nats;
 use super::connection::is_conflict;
 use super::entry::Entry;
-use super::snapshot_file;
+use super::snapshot_file::{self, Known as _};
 use super::table::{KnownFunctions, Table, View};
 use super::watcher::{Follower as _, Watcher};
 use crate::embedded::DataDir;
@@ -80,6 +80,11 @@ enum Published {
 }
 
 impl NatsRegistry {
+    /// Whether this directory has a table that its last user left.
+    pub fn is_known(dir: &DataDir) -> bool {
+        dir.path().join(KnownFunctions::FILE).exists()
+    }
+
     /// Takes the table from NATS; or, while NATS is away, the one that this directory's last user left.
     ///
     /// # Errors

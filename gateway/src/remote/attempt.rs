@@ -46,6 +46,11 @@ impl Failure {
         is_safe && sent.body.can_replay()
     }
 
+    /// Whether the host has not compiled the function yet.
+    pub(super) fn is_unprepared(&self) -> bool {
+        matches!(self, Self::Told(Fault::NotPrepared))
+    }
+
     /// What the caller is told if it is not tried again.
     pub(super) fn fault(self) -> Fault {
         match self {
@@ -144,8 +149,19 @@ impl Inner {
         if let Some(guard) = hinted {
             return Some(Picked { guard, hinted: true });
         }
-        let guard = self.balancer.pick(&route.placement, tried, self.now()).ok()?;
+        let guard =
+            self.pick_ready(route, tried).or_else(|| self.balancer.pick(&route.placement, tried, self.now()).ok())?;
         Some(Picked { guard, hinted: false })
+    }
+
+    /// Picks a host that has not said that it is not ready for the function, if any is known.
+    fn pick_ready(&self, route: &Route, tried: &[HostId]) -> Option<Guard> {
+        let mut excluded = route.placement.passed_over(self.now());
+        if excluded.is_empty() {
+            return None;
+        }
+        excluded.extend_from_slice(tried);
+        self.balancer.pick(&route.placement, &excluded, self.now()).ok()
     }
 
     /// Sends the request to a host. `elapsed` is how long ago the caller sent it, where that is not just now.

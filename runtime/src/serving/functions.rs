@@ -23,8 +23,6 @@ use crate::{Host, Revision};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Resolved targets that are remembered. There are about as many as functions.
 const MEMORY: usize = 100_000;
-/// Revisions that are fetched at once, before they are called; they are compiled one at a time.
-const PREPARED_AT_ONCE: usize = 4;
 
 /// The functions of a registry, on one host.
 pub(super) struct Functions {
@@ -90,6 +88,20 @@ impl Functions {
         }
     }
 
+    /// Whether the revision can be invoked without compiling. If not, that is begun.
+    pub(super) fn is_prepared(&self, revision: &Arc<Revision>) -> bool {
+        if !revision.code.is_empty() || self.host.is_prepared(&revision.spec) {
+            return true;
+        }
+        let (host, spec) = (self.host.clone(), Arc::clone(&revision.spec));
+        tokio::spawn(async move {
+            if let Err(error) = host.prepare(&spec).await {
+                tracing::warn!(artifact = %spec.artifact, %error, "not prepared");
+            }
+        });
+        false
+    }
+
     fn find(&self, wanted: &Target, header: &HeaderValue) -> Option<Arc<Revision>> {
         let table = self.table.load();
         let revision = match table.current.get(&wanted.function) {
@@ -119,23 +131,16 @@ impl Table {
     }
 }
 
-/// Has the code of every revision that answers on disk before it is called. One that cannot be had now is had when it is called.
+/// Has the code of every revision that answers on disk before it is called, one after the other: what is called meanwhile need
+/// not wait for more than one of them. One that cannot be had now is had when it is called.
 async fn prepare(host: Host, snapshot: Arc<Snapshot>) {
     let specs = snapshot.functions.values().map(|function| Arc::clone(function.current()));
     let mut missing: Vec<_> = specs.filter(|spec| !host.is_prepared(spec)).collect();
     // The newest first: it is the most likely to be called next.
     missing.sort_by_key(|spec| std::cmp::Reverse(spec.created));
-    let mut running = JoinSet::new();
     for spec in missing {
-        if running.len() >= PREPARED_AT_ONCE {
-            running.join_next().await;
+        if let Err(error) = host.prepare(&spec).await {
+            tracing::warn!(artifact = %spec.artifact, %error, "not prepared");
         }
-        let host = host.clone();
-        running.spawn(async move {
-            if let Err(error) = host.prepare(&spec).await {
-                tracing::warn!(artifact = %spec.artifact, %error, "not prepared");
-            }
-        });
     }
-    while running.join_next().await.is_some() {}
 }
