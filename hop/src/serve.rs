@@ -128,7 +128,8 @@ where
         let (greeter, handler) = (Arc::clone(&greeter), Arc::clone(&handler));
         async move {
             Ok::<_, Infallible>(match greeter.is_member.load(Relaxed) {
-                true => handler.handle(request).await.map(Answer::Handled),
+                // Boxed, since the layers around it move it several times before its task has it.
+                true => Box::pin(handler.handle(request)).await.map(Answer::Handled),
                 false => greeter.greet(request).await.map(|bytes| Answer::Greeting(Full::new(bytes))),
             })
         }

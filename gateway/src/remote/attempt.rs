@@ -8,7 +8,7 @@ use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use samovar_hop::message::{self, ELAPSED, LOAD, TARGET};
-use samovar_model::{Fault, HostId, Origin};
+use samovar_model::{Fault, HostId, Origin, headers};
 
 use super::answer::RemoteBody;
 use super::replay::{HopBody, Replay};
@@ -84,6 +84,10 @@ impl Sent {
             head.uri = absolute(&head.uri, host.as_ref());
         }
         head.headers.insert(TARGET, target.clone());
+        // An id is no other request's: kept out of the tables of compressed headers, it pushes nothing out of them.
+        if let Some(id) = head.headers.get_mut(headers::REQUEST_ID) {
+            id.set_sensitive(true);
+        }
         Self { head, body: Replay::new(body) }
     }
 
