@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo demo-cluster test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim failures chaos cluster-build
+.PHONY: demo demo-cluster test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim failures chaos cluster-build check-deploy
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
@@ -72,6 +72,10 @@ bench-micro: bench-build
 # The choice of a host, simulated for every policy, into docs/cluster-simulation.md; in a few minutes.
 sim:
 	$(CARGO) run --release -p samovar-sim --bin simulate -- docs/cluster-simulation.md
+
+# What is in deploy/, with the linters that can be had here.
+check-deploy: nats-server
+	scripts/check-deploy
 
 # What is measured, in the profile that is shipped; and what measures, in one that builds quickly.
 bench-build: wasm-target
