@@ -19,12 +19,16 @@ pub(crate) const DEFAULT_CONTROL: &str = "http://127.0.0.1:8081";
 /// What `samovar up` leaves in its data directory once it listens.
 const ENDPOINTS: &str = "endpoints.json";
 
+/// The token's file there.
+const TOKEN: &str = "token";
+
 /// The directory that is used when it is in the current one.
 const LOCAL_DIR: &str = ".samovar";
 
 #[derive(Debug, Deserialize)]
 struct Endpoints {
-    control: String,
+    /// Absent where the process has no control API: a host's or gateway's directory.
+    control: Option<String>,
 }
 
 /// The control API, and what opens it.
@@ -79,9 +83,9 @@ impl Location {
     }
 
     fn find_in(global: &Global, dirs: &[PathBuf]) -> anyhow::Result<Self> {
-        let dir = dirs.iter().find(|dir| dir.join("token").exists());
+        let dir = dirs.iter().find(|dir| dir.join(TOKEN).exists() || dir.join(ENDPOINTS).exists());
         let listening = match dir {
-            Some(dir) => endpoints(dir)?.map(|endpoints| endpoints.control),
+            Some(dir) => endpoints(dir)?.and_then(|endpoints| endpoints.control),
             None => None,
         };
         let given = global.control.clone();
@@ -93,6 +97,7 @@ impl Location {
             (Some(token), _) => (Some(token.clone()), TokenSource::Given),
             (None, None) => (None, TokenSource::Missing(dirs.to_vec())),
             (None, Some(_)) if !ours => (None, TokenSource::NotSent),
+            (None, Some(dir)) if !dir.join(TOKEN).exists() => (None, TokenSource::Missing(dirs.to_vec())),
             (None, Some(dir)) => (Some(DataDir::read_token(dir)?), TokenSource::Found(dir.clone())),
         };
         // Never shown: it is a secret.

@@ -174,14 +174,17 @@ impl Node {
 /// The three roles on one machine of a cluster.
 async fn run_in_cluster(args: UpArgs, global: &Global, mut signals: Signals) -> anyhow::Result<()> {
     let data_dir: Option<&Path> = global.data_dir.as_deref();
+    let membership = args.member.membership()?;
     let limits = Limits::look(&args.host, args.gateway.max_connections);
     let host_listener = bind(args.host_listen, "--host-listen").await?;
     let listener = bind(args.listen, "--listen").await?;
     let control_listener = bind(args.control_listen, "--control-listen").await?;
     let (gateway_url, control_url) = (url(listener.local_addr()?), url(control_listener.local_addr()?));
-    let member = Member::join(&args.member, data_dir).await?;
-    let host = HostRole::start(&member, &args.identity, &limits, host_listener).await?;
-    let gateway = GatewayRole::start(&member, &args.gateway, &args.balance, listener).await?;
+    let address = args.identity.address(host_listener.local_addr()?)?;
+    let gateway_address = args.balance.address(listener.local_addr()?)?;
+    let member = Member::join(membership, data_dir).await?;
+    let host = HostRole::start(&member, &args.identity, address, &limits, host_listener).await?;
+    let gateway = GatewayRole::start(&member, &args.gateway, &args.balance, gateway_address, listener).await?;
     let control = ControlRole::start(&member, &args.control, global.token.as_deref(), control_listener)?;
     let endpoints = Endpoints::default()
         .with("host", &format!("http://{}", host.address), host.name.as_str())

@@ -39,7 +39,7 @@ pub(crate) async fn drain(State(control): State<Control>, Path(name): Path<Strin
     ask(&control, &name, HostIntent::Draining).await
 }
 
-/// Has a host that was drained take invocations again.
+/// Has a host that was drained take invocations again; it need not be there now.
 #[utoipa::path(post, path = "/v1/hosts/{name}/undrain", operation_id = "undrain_host", tag = "hosts",
     params(("name" = String, Path, description = "the host's name")),
     responses(
@@ -55,10 +55,15 @@ pub(crate) async fn undrain(State(control): State<Control>, Path(name): Path<Str
 async fn ask(control: &Control, name: &str, intent: HostIntent) -> Result<StatusCode, Problem> {
     let members = members(control)?;
     let host: Option<HostId> = name.parse().ok();
-    let known = host.filter(|host| members.iter().any(|member| member.record.id == *host));
+    // One that was drained and has been stopped may be let in again before it is back.
+    let is_known =
+        |host: &HostId| intent == HostIntent::Ready || members.iter().any(|member| member.record.id == *host);
+    let known = host.filter(is_known);
     let Some(host) = known else {
         let names: Vec<_> = members.iter().map(|member| member.record.id.as_str()).collect();
-        let detail = format!("no host `{name}`; there are: {}", names.join(", "));
+        let there =
+            if names.is_empty() { "there is none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+        let detail = format!("no host `{name}`; {there}");
         return Err(Problem::new(Kind::NoHost, detail));
     };
     control.0.platform.ask_host(&host, intent).await?;

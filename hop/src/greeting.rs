@@ -79,15 +79,13 @@ fn words(end: End, hello: &str, welcome: &Welcome) -> String {
 
 /// One end's proof, where the cluster has a secret.
 pub(crate) fn prove(identity: &Identity, end: End, hello: &str, welcome: &Welcome) -> Option<String> {
-    let secret = identity.secret()?;
-    Some(secret.sign(words(end, hello, welcome).as_bytes()))
+    identity.prove(&words(end, hello, welcome))
 }
 
 /// Whether the other end's proof holds. Without a secret the certificate, which was verified before, is the proof.
 pub(crate) fn holds(identity: &Identity, end: End, hello: &str, welcome: &Welcome, proof: Option<&str>) -> bool {
-    match (identity.secret(), proof) {
-        (None, _) => true,
-        (Some(secret), Some(proof)) => secret.verify(words(end, hello, welcome).as_bytes(), proof),
-        (Some(_), None) => false,
+    if !identity.has_secret() {
+        return true;
     }
+    proof.is_some_and(|proof| identity.is_proof(&words(end, hello, welcome), proof))
 }

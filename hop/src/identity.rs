@@ -59,7 +59,8 @@ pub struct TlsFiles {
 /// What this process proves itself with. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity {
-    secret: Option<Arc<Secret>>,
+    /// The first proves this process; any of them proves the other end. Empty where certificates are proof enough.
+    secrets: Arc<[Secret]>,
     tls: Option<Tls>,
 }
 
@@ -71,12 +72,13 @@ pub(crate) struct Tls {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("secret", &self.secret.is_some()).field("tls", &self.tls.is_some()).finish()
+        f.debug_struct("Identity").field("secrets", &self.secrets.len()).field("tls", &self.tls.is_some()).finish()
     }
 }
 
 impl Identity {
-    /// From the secret's text, in which space around does not count, and the files of mutual TLS.
+    /// From the secret's text and the files of mutual TLS. A text of several lines has several secrets: the first is this
+    /// process's own, and those of others may be any of them, so that a cluster can change its secret while it runs.
     ///
     /// # Errors
     /// When there is neither, or one cannot be used.
@@ -84,24 +86,38 @@ impl Identity {
         if secret.is_none() && tls.is_none() {
             return Err(IdentityError::Nothing);
         }
-        let secret = secret.map(Secret::new).transpose()?.map(Arc::new);
-        Ok(Self { secret, tls: tls.map(Tls::read).transpose()? })
+        let lines = secret.into_iter().flat_map(str::lines).map(str::trim).filter(|line| !line.is_empty());
+        let secrets: Arc<[_]> = lines.map(Secret::new).collect::<Result<_, _>>()?;
+        if secret.is_some() && secrets.is_empty() {
+            return Err(IdentityError::ShortSecret(0));
+        }
+        Ok(Self { secrets, tls: tls.map(Tls::read).transpose()? })
     }
 
     /// Signs a word that only members are to be able to make, as for a cookie; `None` where the cluster has no secret.
     /// Signatures for different purposes are not taken for each other.
     pub fn sign(&self, purpose: &str, word: &str) -> Option<String> {
-        Some(self.secret.as_ref()?.sign(format!("samovar {purpose}\n{word}").as_bytes()))
+        self.prove(&format!("samovar {purpose}\n{word}"))
     }
 
     /// Whether a member has signed the word for this purpose.
     pub fn verify(&self, purpose: &str, word: &str, signature: &str) -> bool {
-        let words = format!("samovar {purpose}\n{word}");
-        self.secret.as_ref().is_some_and(|secret| secret.verify(words.as_bytes(), signature))
+        self.is_proof(&format!("samovar {purpose}\n{word}"), signature)
     }
 
-    pub(crate) fn secret(&self) -> Option<&Secret> {
-        self.secret.as_deref()
+    /// Whether the cluster has a secret.
+    pub(crate) fn has_secret(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
+    /// This process's proof over the words, where the cluster has a secret.
+    pub(crate) fn prove(&self, words: &str) -> Option<String> {
+        Some(self.secrets.first()?.sign(words.as_bytes()))
+    }
+
+    /// Whether whoever made the proof knows one of the secrets.
+    pub(crate) fn is_proof(&self, words: &str, proof: &str) -> bool {
+        self.secrets.iter().any(|secret| secret.verify(words.as_bytes(), proof))
     }
 
     pub(crate) fn tls(&self) -> Option<&Tls> {
@@ -114,7 +130,7 @@ pub(crate) struct Secret(hmac::Key);
 
 impl Secret {
     fn new(text: &str) -> Result<Self, IdentityError> {
-        let bytes = text.trim().as_bytes();
+        let bytes = text.as_bytes();
         if bytes.len() < MIN_SECRET_BYTES {
             return Err(IdentityError::ShortSecret(bytes.len()));
         }

@@ -91,6 +91,21 @@ async fn each_end_refuses_one_with_another_secret() {
     assert_eq!(why, "h1 has another cluster secret");
 }
 
+#[tokio::test]
+async fn a_cluster_changes_its_secret_while_it_runs() {
+    let (old, new) = (SECRET, "fedcba9876543210");
+    let steps = [old.to_owned(), format!("{old}\n{new}\n"), format!("{new}\n{old}\n"), new.to_owned()];
+    for pair in steps.windows(2) {
+        for (at_host, at_member) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
+            let host = host(secret(at_host)).await;
+            let link = connect(secret(at_member), &host.address.to_string()).await;
+            assert!(link.is_ok(), "{at_host:?} and {at_member:?}");
+        }
+    }
+    let host = host(secret(&steps[0])).await;
+    assert!(connect(secret(&steps[3]), &host.address.to_string()).await.is_err(), "too large a step");
+}
+
 /// One that leaves out its own check of the host: what the host does is seen.
 async fn barge_in(address: SocketAddr, path: &str, body: &str) -> StatusCode {
     let tcp = TcpStream::connect(address).await.unwrap();
@@ -142,6 +157,7 @@ async fn who_listens_and_says_nothing_is_given_up() {
 fn a_member_has_a_secret_or_certificates() {
     assert!(matches!(Identity::new(None, None), Err(IdentityError::Nothing)));
     assert!(matches!(Identity::new(Some("short"), None), Err(IdentityError::ShortSecret(5))));
+    assert!(matches!(Identity::new(Some(" \n"), None), Err(IdentityError::ShortSecret(0))));
     let nowhere = || "/nonexistent".into();
     let files = TlsFiles { authority: nowhere(), certificate: nowhere(), key: nowhere() };
     assert!(matches!(Identity::new(None, Some(&files)), Err(IdentityError::File { .. })));

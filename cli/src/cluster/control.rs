@@ -33,11 +33,12 @@ pub(crate) struct ControlArgs {
 /// Runs until a signal.
 pub(crate) async fn run(args: ControlArgs, global: &Global) -> anyhow::Result<()> {
     args.logging.begin()?;
+    let membership = args.member.membership()?;
     let mut signals = Signals::new()?;
     limits::raise_open_files();
     let listener = bind(args.listen, "--listen").await?;
     let url = url(listener.local_addr()?);
-    let member = Member::join(&args.member, global.data_dir.as_deref()).await?;
+    let member = Member::join(membership, global.data_dir.as_deref()).await?;
     let control = ControlRole::start(&member, &args.control, global.token.as_deref(), listener)?;
     Endpoints::default().with("control", &url, "").announce(&member.data_dir)?;
     signals.next().await;

@@ -12,6 +12,8 @@ use crate::control::Control;
 
 /// How often the hosts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// By then a host has told anew what it has in flight.
+const RENEWAL: Duration = Duration::from_secs(5);
 /// How long a host that is not there is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -52,6 +54,8 @@ pub(crate) async fn drain(args: &DrainArgs, global: &Global, console: &mut Conso
         console.line(format_args!("{}: {}, {} in flight", host.name, host.state, host.in_flight))?;
         return Ok(());
     }
+    // What it told when it began to drain may be older than the last request that a gateway gave it.
+    tokio::time::sleep(RENEWAL).await;
     let host = until(&control, &args.host, Duration::MAX, |host| is_draining(host) && host.in_flight == 0).await?;
     console.line(format_args!("{}: {}, nothing in flight", host.name, host.state))?;
     Ok(())
@@ -60,6 +64,11 @@ pub(crate) async fn drain(args: &DrainArgs, global: &Global, console: &mut Conso
 pub(crate) async fn undrain(args: &UndrainArgs, global: &Global, console: &mut Console) -> anyhow::Result<()> {
     let control = Control::new(global)?;
     control.ask(&format!("/v1/hosts/{}/undrain", args.host)).await?;
+    let list: HostList = control.get("/v1/hosts").await?;
+    if !list.hosts.iter().any(|host| host.name.as_str() == args.host) {
+        console.line(format_args!("{}: not there now; it takes requests when it joins", args.host))?;
+        return Ok(());
+    }
     let host = until(&control, &args.host, PATIENCE, |host| host.state != HostState::Draining).await?;
     console.line(format_args!("{}: {}", host.name, host.state))?;
     Ok(())

@@ -39,12 +39,14 @@ pub(crate) struct GatewayArgs {
 /// Runs until a signal, and then to the end of what is under way.
 pub(crate) async fn run(args: GatewayArgs, global: &Global) -> anyhow::Result<()> {
     args.logging.begin()?;
+    let membership = args.member.membership()?;
     let mut signals = Signals::new()?;
     limits::raise_open_files();
     let listener = bind(args.listen, "--listen").await?;
     let url = url(listener.local_addr()?);
-    let member = Member::join(&args.member, global.data_dir.as_deref()).await?;
-    let gateway = GatewayRole::start(&member, &args.gateway, &args.balance, listener).await?;
+    let address = args.balance.address(listener.local_addr()?)?;
+    let member = Member::join(membership, global.data_dir.as_deref()).await?;
+    let gateway = GatewayRole::start(&member, &args.gateway, &args.balance, address, listener).await?;
     Endpoints::default().with("gateway", &url, "").announce(&member.data_dir)?;
     signals.next().await;
     signals.drained(args.drain_timeout, gateway.drain()).await?;

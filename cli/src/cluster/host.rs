@@ -42,13 +42,15 @@ const CONNECTIONS: usize = 1_000;
 /// Runs until a signal, and then to the end of what is under way.
 pub(crate) async fn run(args: HostArgs, global: &Global) -> anyhow::Result<()> {
     args.logging.begin()?;
+    let membership = args.member.membership()?;
     let mut signals = Signals::new()?;
     limits::raise_open_files();
     limits::small_pages();
     let limits = Limits::look(&args.host, CONNECTIONS);
     let listener = bind(args.listen, "--listen").await?;
-    let member = Member::join(&args.member, global.data_dir.as_deref()).await?;
-    let host = HostRole::start(&member, &args.identity, &limits, listener).await?;
+    let address = args.identity.address(listener.local_addr()?)?;
+    let member = Member::join(membership, global.data_dir.as_deref()).await?;
+    let host = HostRole::start(&member, &args.identity, address, &limits, listener).await?;
     let url = format!("http://{}", host.address);
     Endpoints::default().with("host", &url, host.name.as_str()).announce(&member.data_dir)?;
     let replaced = tokio::select! {

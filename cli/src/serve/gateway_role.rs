@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -15,8 +16,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::host_role::machine_name;
+use super::host_role::{advertised, machine_name};
 use super::member::Member;
+
+/// How long a gateway that starts waits for a host before it takes requests all the same.
+const FIRST_HOST: Duration = Duration::from_secs(1);
 
 /// What a gateway takes from its callers.
 #[derive(Debug, Args)]
@@ -32,9 +36,12 @@ pub(crate) struct GatewayOptions {
     idle_timeout: Span,
 }
 
-/// How a gateway chooses among hosts.
+/// How a gateway belongs to its cluster, and chooses among hosts.
 #[derive(Debug, Args)]
 pub(crate) struct BalanceOptions {
+    /// Where callers reach this gateway, as HOST:PORT or HOST, for `samovar deploy` to show [default: where it listens]
+    #[arg(long, value_name = "ADDR", env = "SAMOVAR_GATEWAY_ADVERTISE", hide_env_values = true)]
+    gateway_advertise: Option<String>,
     /// How the host of a request is chosen: adaptive, hash, p2c, fewest_connections, round_robin or random
     #[arg(long, value_name = "NAME", default_value = "adaptive", env = "SAMOVAR_POLICY", hide_env_values = true)]
     policy: Policy,
@@ -47,6 +54,14 @@ pub(crate) struct BalanceOptions {
 }
 
 impl BalanceOptions {
+    /// Where callers reach this gateway, which listens here: that is only shown to people, so that it need not be reachable.
+    pub(crate) fn address(&self, listens: SocketAddr) -> anyhow::Result<String> {
+        match &self.gateway_advertise {
+            None if listens.ip().is_unspecified() => Ok(format!("{}:{}", machine_name(), listens.port())),
+            given => advertised(given.as_deref(), listens),
+        }
+    }
+
     fn config(&self) -> RemoteConfig {
         let default = RemoteConfig::default();
         let connections_per_host = self.host_connections.map_or(default.connections_per_host, usize::from);
@@ -80,14 +95,19 @@ impl GatewayRole {
         member: &Member,
         options: &GatewayOptions,
         balance: &BalanceOptions,
+        address: String,
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
         let remote = RemoteHosts::new(balance.config(), member.connector.clone());
         let gateway = Gateway::new(options.config(), remote.clone());
         gateway.apply(&Arc::clone(&member.registry.watch().borrow()));
         let hosts = member.membership.watch();
-        tokio::spawn(async move { remote.follow(hosts).await });
-        let record = record(listener.local_addr()?, *gateway.versions().borrow())?;
+        tokio::spawn({
+            let remote = remote.clone();
+            async move { remote.follow(hosts).await }
+        });
+        remote.reached(FIRST_HOST).await;
+        let record = record(address, *gateway.versions().borrow())?;
         let lease = member.gateways.join(record).await;
         tokio::spawn({
             let (gateway, snapshots) = (gateway.clone(), member.registry.watch());
@@ -130,8 +150,8 @@ async fn tell(lease: Box<dyn GatewayLease>, mut versions: watch::Receiver<u64>, 
     lease.leave().await;
 }
 
-fn record(listens: SocketAddr, routed: u64) -> anyhow::Result<GatewayRecord> {
+fn record(address: String, routed: u64) -> anyhow::Result<GatewayRecord> {
     let id = GatewayId::of_run(&machine_name(), fastrand::u64(..))?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(GatewayRecord { id, address: listens.to_string(), version, started: Timestamp::now(), routed })
+    Ok(GatewayRecord { id, address, version, started: Timestamp::now(), routed })
 }

@@ -94,11 +94,11 @@ impl HostRole {
     pub(crate) async fn start(
         member: &Member,
         identity: &HostIdentity,
+        address: String,
         limits: &Limits,
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
         let name = host_name(member.data_dir.path(), identity.name.as_ref())?;
-        let address = advertised(identity.advertise.as_deref(), listener.local_addr()?)?;
         let artifacts: Arc<dyn Artifacts> = Arc::clone(&member.artifacts) as _;
         let host = start_host(limits, &member.data_dir, Arc::clone(&artifacts))?;
         let snapshot = Arc::clone(&member.registry.watch().borrow());
@@ -217,22 +217,33 @@ impl Reporter {
     }
 }
 
-/// Where gateways reach this host.
-fn advertised(given: Option<&str>, listens: SocketAddr) -> anyhow::Result<String> {
-    match given {
-        Some(given) if given.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
-            Ok(given.to_owned())
+impl HostIdentity {
+    /// Where gateways reach this host, which listens here.
+    pub(crate) fn address(&self, listens: SocketAddr) -> anyhow::Result<String> {
+        advertised(self.advertise.as_deref(), listens)
+    }
+}
+
+/// An address that others can reach.
+pub(crate) fn advertised(given: Option<&str>, listens: SocketAddr) -> anyhow::Result<String> {
+    let Some(given) = given else {
+        if listens.ip().is_unspecified() {
+            return Err(Usage(format!(
+                "it listens on {listens}, which is no address that others can reach: give --advertise, as in \
+                 --advertise 10.0.0.7"
+            ))
+            .into());
         }
-        Some(given) if given.contains("://") || given.is_empty() => {
-            Err(Usage(format!("--advertise {given}: write HOST:PORT, as in 10.0.0.7:7070")).into())
+        return Ok(listens.to_string());
+    };
+    // A URI's authority: a name or an address, an IPv6 address in brackets, and perhaps a port.
+    match given.parse::<http::uri::Authority>() {
+        Ok(authority) if !given.contains('@') && authority.port().is_none() && !given.ends_with(':') => {
+            Ok(format!("{given}:{}", listens.port()))
         }
-        Some(given) => Ok(format!("{given}:{}", listens.port())),
-        None if listens.ip().is_unspecified() => Err(Usage(format!(
-            "this host listens on {listens}, which is no address that others can reach: give --advertise, as in \
-             --advertise 10.0.0.7"
-        ))
-        .into()),
-        None => Ok(listens.to_string()),
+        Ok(authority) if !given.contains('@') && authority.port_u16().is_some() => Ok(given.to_owned()),
+        _ => Err(Usage(format!("--advertise {given}: write HOST or HOST:PORT, as in 10.0.0.7:7070 or [fd00::7]:7070"))
+            .into()),
     }
 }
 
@@ -281,7 +292,9 @@ mod tests {
         assert_eq!(advertised(Some("h7:1"), listens("0.0.0.0:7070")).unwrap(), "h7:1");
         assert_eq!(advertised(Some("[fd00::7]"), listens("[::]:7070")).unwrap(), "[fd00::7]:7070");
         assert!(advertised(None, listens("0.0.0.0:7070")).unwrap_err().to_string().contains("--advertise 10.0.0.7"));
-        assert!(advertised(Some("http://h7"), listens("0.0.0.0:7070")).is_err());
+        for bad in ["http://h7", "fd00::7", "h7:", "h7:x", "h7:70000", "", "a@h7"] {
+            assert!(advertised(Some(bad), listens("0.0.0.0:7070")).is_err(), "{bad}");
+        }
     }
 
     #[test]

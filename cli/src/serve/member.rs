@@ -8,7 +8,7 @@ use samovar_cluster::embedded::DataDir;
 use samovar_cluster::nats::{Nats, NatsArtifacts, NatsGateways, NatsMembership, NatsRegistry};
 use samovar_hop::{Connector, Identity};
 
-use super::member_options::{MemberOptions, Membership};
+use super::member_options::Membership;
 use super::peers::{HostCaller, HostPeers};
 use crate::location::default_data_dir;
 
@@ -31,8 +31,8 @@ pub(crate) struct Member {
 
 impl Member {
     /// Joins the cluster; while NATS is away, goes by what this directory's last user knew.
-    pub(crate) async fn join(options: &MemberOptions, data_dir: Option<&Path>) -> anyhow::Result<Self> {
-        let Membership { mut nats, identity } = options.membership()?;
+    pub(crate) async fn join(membership: Membership, data_dir: Option<&Path>) -> anyhow::Result<Self> {
+        let Membership { mut nats, identity } = membership;
         let data_dir = DataDir::open(data_dir.map_or_else(default_data_dir, Path::to_owned))?;
         if NatsRegistry::is_known(&data_dir) {
             nats.patience = WITHOUT_NATS;

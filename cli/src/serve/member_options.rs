@@ -111,7 +111,7 @@ impl MemberOptions {
             (None, Ok(secret)) => Some(secret),
             (None, Err(_)) => None,
         };
-        Ok(Identity::new(secret.as_deref(), tls.as_ref())?)
+        Identity::new(secret.as_deref(), tls.as_ref()).map_err(|error| Usage(error.to_string()).into())
     }
 
     /// With what the file has, where nothing else was said.

@@ -140,7 +140,7 @@ impl Platform for RemotePlatform {
         let gateways = self.gateways.watch().borrow().clone();
         let ready = gateways.values().find(|gateway| gateway.state == GatewayState::Ready);
         let any = ready.or_else(|| gateways.values().next());
-        any.map_or_else(|| "http://no-gateway-yet".to_owned(), |gateway| format!("http://{}", gateway.record.address))
+        any.map_or_else(|| "(no gateway yet)".to_owned(), |gateway| format!("http://{}", gateway.record.address))
     }
 
     fn ready(&self) -> Result<(), String> {

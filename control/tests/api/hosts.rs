@@ -64,6 +64,16 @@ async fn a_host_that_is_not_there_is_not_asked() {
         assert_eq!(refused, problem(404, "no-such-host", &format!("no host `{name}`; there are: h1")));
     }
     assert!(api.platform.asked.lock().unwrap().is_empty());
+    let none = cluster(Vec::new()).post("/v1/hosts/h2/drain", "").await.problem();
+    assert_eq!(none, problem(404, "no-such-host", "no host `h2`; there is none"));
+}
+
+#[tokio::test]
+async fn a_host_that_was_drained_and_stopped_is_let_in_before_it_is_back() {
+    let api = cluster(Vec::new());
+    assert_eq!(api.post("/v1/hosts/h1/undrain", "").await.status, 202);
+    assert_eq!(*api.platform.asked.lock().unwrap(), [(id("h1"), HostIntent::Ready)]);
+    assert_eq!(api.post("/v1/hosts/H1/undrain", "").await.status, 404);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Follows the membership: who is there, where, and whether this gateway can reach them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use samovar_model::{HostState, Hosts};
 use tokio::sync::watch;
@@ -23,6 +24,14 @@ impl RemoteHosts {
                 }
                 () = self.0.reached.notified() => {}
             }
+        }
+    }
+
+    /// Waits until some host can be reached, but not for longer than this.
+    pub async fn reached(&self, patience: Duration) {
+        let begun = tokio::time::Instant::now();
+        while begun.elapsed() < patience && !self.0.links.load().values().any(|links| links.is_up()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
