@@ -46,7 +46,7 @@ const MOST_TRIES: usize = 4;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a host is passed over for a function that it has not compiled yet.
-const UNPREPARED: Duration = Duration::from_millis(500);
+const UNPREPARED: Duration = Duration::from_millis(100);
 
 /// Passes requests to hosts on other machines. Cheap to clone.
 #[derive(Clone)]

@@ -236,12 +236,18 @@ pub(crate) fn advertised(given: Option<&str>, listens: SocketAddr) -> anyhow::Re
         }
         return Ok(listens.to_string());
     };
-    // A URI's authority: a name or an address, an IPv6 address in brackets, and perhaps a port.
-    match given.parse::<http::uri::Authority>() {
-        Ok(authority) if !given.contains('@') && authority.port().is_none() && !given.ends_with(':') => {
-            Ok(format!("{given}:{}", listens.port()))
-        }
-        Ok(authority) if !given.contains('@') && authority.port_u16().is_some() => Ok(given.to_owned()),
+    let (host, port) = match given.rsplit_once(':') {
+        Some((host, port)) if !given.ends_with(']') => (host, Some(port)),
+        _ => (given, None),
+    };
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = match address {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+    };
+    match port.map(str::parse::<u16>) {
+        None if is_host => Ok(format!("{host}:{}", listens.port())),
+        Some(Ok(port)) if is_host => Ok(format!("{host}:{port}")),
         _ => Err(Usage(format!("--advertise {given}: write HOST or HOST:PORT, as in 10.0.0.7:7070 or [fd00::7]:7070"))
             .into()),
     }
