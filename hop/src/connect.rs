@@ -8,11 +8,12 @@ use http::{Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::executor::BoxingExecutor;
 use crate::greeting::{
     End, HELLO_PATH, Hello, MAX_GREETING_BYTES, PROOF_PATH, PROTOCOL, Proof, Welcome, holds, nonce, prove,
 };
@@ -97,7 +98,7 @@ impl Connector {
         B::Error: Into<BoxError>,
     {
         let stream = self.stream(address).await?;
-        let (mut sender, connection) = Builder::new(TokioExecutor::new())
+        let (mut sender, connection) = Builder::new(BoxingExecutor)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

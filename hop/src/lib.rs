@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an error should stop there"))]
 
 pub mod connect;
+mod executor;
 mod greeting;
 pub mod identity;
 pub mod message;
