@@ -66,6 +66,21 @@ pub enum RegistryError {
     /// Another function has the route.
     #[error(transparent)]
     Clash(#[from] Clash),
+    /// The revision's settings are larger than what the store takes at once.
+    #[error(
+        "function `{function}`: revision {number} takes {size_bytes} bytes in the registry, {limit_bytes} at most; give it \
+         fewer or shorter environment variables and routes, or raise `max_payload` of the NATS servers"
+    )]
+    TooLarge {
+        /// The function.
+        function: FunctionName,
+        /// The revision that would answer.
+        number: RevisionNumber,
+        /// What the function takes with that revision alone.
+        size_bytes: usize,
+        /// What the store takes.
+        limit_bytes: usize,
+    },
     /// The store cannot be reached or written: try again later.
     #[error("the registry is not available: {0}")]
     Unavailable(String),
@@ -81,10 +96,11 @@ pub trait Registry: Send + Sync + 'static {
     fn watch(&self) -> watch::Receiver<Arc<Snapshot>>;
 
     /// Adds a revision and makes it the one that answers. When the current revision already has this content, nothing is
-    /// done. Of older revisions the last 10 are kept, the current one always.
+    /// done. Of older revisions the last 10 are kept, or fewer where they are too large for the store; the current one always.
     ///
     /// # Errors
-    /// [`RegistryError::Clash`] when another function's current revision has one of the routes.
+    /// [`RegistryError::Clash`] when another function's current revision has one of the routes;
+    /// [`RegistryError::TooLarge`] when the store cannot take the revision even without any older one.
     async fn deploy(&self, name: &FunctionName, new: NewRevision) -> Result<Deployment, RegistryError>;
 
     /// Makes the revision `number`, or else the one kept before the current one, the one that answers.

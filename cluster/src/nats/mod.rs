@@ -6,6 +6,7 @@
 
 mod artifacts;
 mod buckets;
+mod commit;
 mod config;
 mod connection;
 mod entry;

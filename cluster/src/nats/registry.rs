@@ -1,44 +1,23 @@
 //! The registry in JetStream: one key for each function, committed by compare-and-set on the whole stream.
 //!
-//! A commit is decided on a table that is complete up to sequence `n`, and is published with the condition that the
-//! stream's last sequence still is `n`. So it can only ever become message `n + 1`, two commits decided on the same table
-//! cannot both happen, and routes cannot clash. The sequence is the snapshot's version, the same in every process.
-//!
-//! When the answer stays out, the same message is sent again under the same condition. Whatever comes back decides: an
-//! acknowledgement means that one of the copies is message `n + 1`; a conflict means that `n + 1` is taken, and reading it
-//! tells by whom. Either way the stream has moved past `n`, so that a copy which is still on its way can never be applied.
-//! Only when no answer comes at all, the outcome is unknown.
+//! How a commit is made, and why none is lost or done twice, is in `commit.rs`; the table that everyone reads is in `table.rs`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::HeaderMap;
-use async_nats::header::NATS_EXPECTED_LAST_SEQUENCE;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::stream::RawMessageErrorKind;
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
-use samovar_model::{FunctionName, FunctionState, RevisionNumber};
+use samovar_model::{FunctionName, RevisionNumber};
 
 use super::Nats;
-use super::connection::is_conflict;
-use super::entry::Entry;
+use super::commit::{Change, Committed, Shared};
 use super::snapshot_file::{self, Known as _};
-use super::table::{KnownFunctions, Table, View};
-use super::watcher::{Follower as _, Watcher};
+use super::table::{KnownFunctions, Table};
+use super::watcher::Watcher;
 use crate::embedded::DataDir;
-use crate::{Deployment, NewRevision, Registry, RegistryError, Snapshot, rules};
-
-/// How often a commit is decided anew when others came first.
-const ATTEMPTS: usize = 20;
-/// How long to wait for the watch before it is started anew.
-const LAG: Duration = Duration::from_millis(500);
-/// The pause before something that failed at once is tried again.
-const PAUSE: Duration = Duration::from_millis(100);
+use crate::{Deployment, NewRevision, Registry, RegistryError, Snapshot};
 
 /// The registry that many processes share.
 pub struct NatsRegistry {
@@ -46,37 +25,6 @@ pub struct NatsRegistry {
     tasks: [JoinHandle<()>; 2],
     /// Keeps the directory of the last known table locked.
     _dir: DataDir,
-}
-
-struct Shared {
-    nats: Nats,
-    table: Arc<Table>,
-    behind: Arc<Notify>,
-    /// One commit of this process at a time: two would only be in each other's way.
-    turn: Mutex<()>,
-}
-
-/// What a commit is to do.
-enum Change {
-    Deploy(Box<NewRevision>),
-    Rollback(Option<RevisionNumber>),
-    Delete,
-}
-
-/// A commit that is over.
-struct Committed {
-    /// The function as the commit left it; absent after a delete.
-    function: Option<Arc<FunctionState>>,
-    changed: bool,
-    version: u64,
-}
-
-/// How publishing ended.
-enum Published {
-    /// It is message `n + 1`.
-    Stored,
-    /// Another commit is, and this one can never be.
-    Overtaken,
 }
 
 impl NatsRegistry {
@@ -129,162 +77,6 @@ impl Drop for NatsRegistry {
     }
 }
 
-impl Change {
-    /// The entry that the change makes of what is there, or `None` when there is nothing to change.
-    fn decide(&self, name: &FunctionName, view: &View) -> Result<Option<Entry>, RegistryError> {
-        let before = &view.snapshot;
-        let function = match self {
-            Self::Deploy(new) => rules::deploy(before, name, NewRevision::clone(new), view.last)?,
-            Self::Rollback(number) => rules::rollback(before, name, *number)?,
-            Self::Delete if before.functions.contains_key(name) => return entry(view.last, None).map(Some),
-            Self::Delete => return Err(RegistryError::NoFunction(name.clone())),
-        };
-        let newest = |function: &FunctionState| function.revisions.iter().map(|revision| revision.number.0).max();
-        function.map(|function| entry(newest(&function).unwrap_or(0).max(view.last), Some(function))).transpose()
-    }
-}
-
-fn entry(last: u64, function: Option<FunctionState>) -> Result<Entry, RegistryError> {
-    let operation = Entry::new_operation().map_err(|error| RegistryError::Unavailable(error.to_string()))?;
-    Ok(Entry { operation, last, function })
-}
-
-impl Shared {
-    async fn commit(&self, name: &FunctionName, change: &Change) -> Result<Committed, RegistryError> {
-        let deadline = Instant::now() + self.nats.config().commit_timeout;
-        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
-            return Err(RegistryError::Unavailable("earlier commits wait for NATS".to_owned()));
-        };
-        for _ in 0..ATTEMPTS {
-            self.catch_up(deadline).await?;
-            let Some(view) = self.table.view(name)? else { continue };
-            let before = view.snapshot.version;
-            let Some(entry) = change.decide(name, &view)? else {
-                let function = view.snapshot.functions.get(name).cloned();
-                return Ok(Committed { function, changed: false, version: before });
-            };
-            match self.publish(name, &entry, before, deadline).await? {
-                Published::Overtaken => continue,
-                Published::Stored => {}
-            }
-            let version = before + 1;
-            let function = entry.function.clone().map(Arc::new);
-            self.table.committed(name, entry, version);
-            return Ok(Committed { function, changed: true, version });
-        }
-        Err(RegistryError::Unavailable(format!("{ATTEMPTS} times another process's commit came first")))
-    }
-
-    /// Waits until the table is taken from NATS.
-    async fn live(&self, deadline: Instant) -> Result<(), RegistryError> {
-        while self.table.version().is_none() {
-            if Instant::now() >= deadline {
-                let reason = self.nats.ready().await.err().map_or("no table yet".to_owned(), |error| error.to_string());
-                return Err(RegistryError::Unavailable(reason));
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-        Ok(())
-    }
-
-    /// Waits until the table shows everything that is committed by now.
-    async fn catch_up(&self, deadline: Instant) -> Result<(), RegistryError> {
-        self.nats.ready().await.map_err(|error| RegistryError::Unavailable(error.to_string()))?;
-        self.live(deadline).await?;
-        let stream = &self.nats.buckets().functions.stream;
-        let answer = timeout_at(deadline, self.nats.jetstream().get_stream(stream)).await;
-        let answer = answer.map_err(|_| unavailable("the registry's stream does not answer"))?;
-        let last = answer.map_err(unavailable)?.cached_info().state.last_sequence;
-        let mut watch = self.table.watch();
-        loop {
-            let soon = deadline.min(Instant::now() + LAG);
-            match timeout_at(soon, watch.wait_for(|snapshot| snapshot.version >= last)).await {
-                Ok(_) => return Ok(()),
-                Err(_) if Instant::now() >= deadline => return Err(unavailable("the watch does not catch up")),
-                Err(_) => self.behind.notify_one(),
-            }
-        }
-    }
-
-    /// Publishes the entry as message `before + 1`, or learns that another is.
-    async fn publish(
-        &self,
-        name: &FunctionName,
-        entry: &Entry,
-        before: u64,
-        deadline: Instant,
-    ) -> Result<Published, RegistryError> {
-        let value = Bytes::from(serde_json::to_vec(entry).map_err(unavailable)?);
-        // Whether a copy was sent whose answer never came.
-        let mut open = false;
-        loop {
-            let error = match timeout_at(deadline, self.send(name, value.clone(), before)).await {
-                Ok(Ok(())) => return Ok(Published::Stored),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(unknown("no answer from NATS in time")),
-            };
-            match error.kind() {
-                _ if !open && is_conflict(&error) => return Ok(Published::Overtaken),
-                PublishErrorKind::WrongLastSequence => return self.settle(entry, before + 1, deadline).await,
-                PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => open = true,
-                // The server says no, and stores nothing when it does; but an earlier copy may be stored.
-                PublishErrorKind::StreamNotFound | PublishErrorKind::Other if open => {}
-                PublishErrorKind::StreamNotFound
-                | PublishErrorKind::Other
-                | PublishErrorKind::MaxPayloadExceeded
-                | PublishErrorKind::MaxAckPending
-                | PublishErrorKind::WrongLastMessageId => return Err(unavailable(error)),
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
-    async fn send(&self, name: &FunctionName, value: Bytes, before: u64) -> Result<(), PublishError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_EXPECTED_LAST_SEQUENCE, before.to_string().as_str());
-        let subject = self.nats.buckets().functions.subject(name.as_str());
-        let answer = self.nats.jetstream().publish_with_headers(subject, headers, value).await?.await?;
-        debug_assert_eq!(answer.sequence, before + 1, "the condition held");
-        Ok(())
-    }
-
-    /// Reads the message that this commit would have become. It is there: the conflict said so.
-    async fn settle(&self, entry: &Entry, sequence: u64, deadline: Instant) -> Result<Published, RegistryError> {
-        let stream = &self.nats.buckets().functions.stream;
-        loop {
-            let read = async {
-                let stream =
-                    self.nats.jetstream().get_stream_no_info(stream).await.map_err(|error| error.to_string())?;
-                stream.get_raw_message(sequence).await.map_err(|error| match error.kind() {
-                    RawMessageErrorKind::NoMessageFound => "a later commit has replaced the one in question".to_owned(),
-                    _ => error.to_string(),
-                })
-            };
-            let failed = match timeout_at(deadline, read).await {
-                Err(_) => "no answer from NATS in time".to_owned(),
-                Ok(Err(error)) => error,
-                Ok(Ok(message)) => {
-                    let stored: Entry = serde_json::from_slice(&message.payload).map_err(unknown)?;
-                    let ours = stored.operation == entry.operation;
-                    return Ok(if ours { Published::Stored } else { Published::Overtaken });
-                }
-            };
-            if Instant::now() + PAUSE >= deadline {
-                return Err(unknown(failed));
-            }
-            sleep(PAUSE).await;
-        }
-    }
-}
-
-fn unavailable(error: impl ToString) -> RegistryError {
-    RegistryError::Unavailable(error.to_string())
-}
-
-fn unknown(error: impl ToString) -> RegistryError {
-    RegistryError::Unknown(error.to_string())
-}
-
 #[async_trait]
 impl Registry for NatsRegistry {
     fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
@@ -301,12 +93,5 @@ impl Registry for NatsRegistry {
 
     async fn delete(&self, name: &FunctionName) -> Result<u64, RegistryError> {
         Ok(self.commit(name, Change::Delete).await?.version)
-    }
-}
-
-impl Committed {
-    fn deployment(self, name: &FunctionName) -> Result<Deployment, RegistryError> {
-        let function = self.function.ok_or_else(|| RegistryError::NoFunction(name.clone()))?;
-        Ok(Deployment { function, changed: self.changed, version: self.version })
     }
 }

@@ -8,6 +8,7 @@ mod peers;
 mod proxy;
 mod registry;
 mod server;
+mod sizes;
 mod three;
 mod tls;
 
