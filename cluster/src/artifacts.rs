@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -44,9 +45,10 @@ pub trait Artifacts: Send + Sync + 'static {
     /// The same, if this process has it. Nobody else is asked: this is for answering peers, which ask everybody themselves.
     async fn local(&self, digest: &Digest) -> Result<PathBuf, ArtifactError>;
 
-    /// Removes every artifact that is not in `keep` and was not uploaded since this process started; from a store that
-    /// many processes share, only those that have been there for some time. Answers how many were removed.
-    async fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError>;
+    /// Removes every artifact that is not in `keep`, which is what was referred to at the moment `as_of`. What this process
+    /// uploaded lately stays; in a store that many processes share, so does what was not there some time before that moment.
+    /// Answers how many were removed.
+    async fn collect(&self, keep: &BTreeSet<Digest>, as_of: SystemTime) -> Result<usize, ArtifactError>;
 }
 
 /// An artifact's bytes, in order, on their way from a peer. They need not be the right ones: whoever asked verifies them.

@@ -17,15 +17,17 @@ pub struct Collected {
 
 /// Removes every artifact that no kept revision of any function refers to.
 ///
-/// To be called at start, before anything is served: a deploy that refers to an artifact of an earlier run while this
-/// is under way could lose it.
+/// In a cluster this can be called at any time, by any number of processes: a deploy at the same time keeps what it refers to.
+/// In one process it is to be called at start, before anything is served: there a deploy that refers to an artifact of an
+/// earlier run while this is under way could lose it.
 ///
 /// # Errors
-/// When the store cannot be read or a file cannot be removed.
+/// When it cannot be told what is referred to, or the store cannot be read, or a file cannot be removed.
 pub async fn collect(registry: &dyn Registry, artifacts: &dyn Artifacts) -> Result<Collected, ArtifactError> {
-    let snapshot = registry.watch().borrow().clone();
-    let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
+    // Not what this process happens to know: that may be old, and functions deployed since would lose their artifacts.
+    let settled = registry.settled().await.map_err(|error| ArtifactError::Unavailable(error.to_string()))?;
+    let revisions = settled.snapshot.functions.values().flat_map(|function| &function.revisions);
     let kept: BTreeSet<Digest> = revisions.map(|revision| revision.artifact).collect();
-    let removed = artifacts.collect(&kept).await?;
+    let removed = artifacts.collect(&kept, settled.at).await?;
     Ok(Collected { kept, removed })
 }

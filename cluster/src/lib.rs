@@ -17,4 +17,4 @@ mod rules;
 pub use artifacts::{ArtifactError, Artifacts, PeerBytes, Peers, Upload};
 pub use gateways::{GatewayLease, GatewayTable, Gateways};
 pub use membership::{Lease, Membership, MembershipError};
-pub use registry::{Deployment, NewRevision, Registry, RegistryError, Snapshot};
+pub use registry::{Deployment, NewRevision, Registry, RegistryError, Settled, Snapshot};

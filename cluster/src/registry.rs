@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -31,6 +32,15 @@ pub struct NewRevision {
     pub kind: ComponentKind,
     /// Everything else.
     pub settings: Settings,
+}
+
+/// What is committed, at one moment.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// Everything: no commit that was decided before this and is not in it can ever be stored.
+    pub snapshot: Arc<Snapshot>,
+    /// A moment just before, by the clock of the store.
+    pub at: SystemTime,
 }
 
 /// What a commit left behind.
@@ -63,6 +73,9 @@ pub enum RegistryError {
     /// There is no revision before the current one.
     #[error("function `{0}` has no revision before the current one")]
     NothingBefore(FunctionName),
+    /// The revision's artifact is not in the store that hosts share, or not whole.
+    #[error("artifact {0} is not in the store, or no longer: upload it again, then deploy")]
+    NoArtifact(Digest),
     /// Another function has the route.
     #[error(transparent)]
     Clash(#[from] Clash),
@@ -95,11 +108,19 @@ pub trait Registry: Send + Sync + 'static {
     /// The newest snapshot this process knows, and its successors.
     fn watch(&self) -> watch::Receiver<Arc<Snapshot>>;
 
+    /// Everything that is committed by now, whatever this process happened to know; and sees to it that no commit that was
+    /// decided earlier is stored later. For deciding what can be removed, since nothing refers to it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unavailable`] when this cannot be told: the store is away, or holds what this process cannot read.
+    async fn settled(&self) -> Result<Settled, RegistryError>;
+
     /// Adds a revision and makes it the one that answers. When the current revision already has this content, nothing is
     /// done. Of older revisions the last 10 are kept, or fewer where they are too large for the store; the current one always.
     ///
     /// # Errors
     /// [`RegistryError::Clash`] when another function's current revision has one of the routes;
+    /// [`RegistryError::NoArtifact`] when hosts could not get the artifact, where this can be told; and
     /// [`RegistryError::TooLarge`] when the store cannot take the revision even without any older one.
     async fn deploy(&self, name: &FunctionName, new: NewRevision) -> Result<Deployment, RegistryError>;
 

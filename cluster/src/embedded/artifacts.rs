@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -53,6 +54,15 @@ impl EmbeddedArtifacts {
         }
         let store = Store { dir: dir.clone(), next_upload: AtomicU64::new(0), seen: Mutex::default() };
         Ok(Self { store: Arc::new(store) })
+    }
+}
+
+impl EmbeddedArtifacts {
+    /// Removes files that are not to be kept and were written at least so long ago: for copies of what another store has.
+    /// Answers how many.
+    pub(crate) async fn forget(&self, keep: BTreeSet<Digest>, age: Duration) -> Result<usize, ArtifactError> {
+        let goes = move |digest: &Digest, written: Duration, _: &Seen| !keep.contains(digest) && written >= age;
+        self.store.blocking(move |store| store.remove(goes)).await
     }
 }
 
@@ -107,7 +117,8 @@ impl Store {
         Ok(digest)
     }
 
-    fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError> {
+    /// Removes the files of artifacts that are to go, by their digests, their ages and what happened to them.
+    fn remove(&self, goes: impl Fn(&Digest, Duration, &Seen) -> bool) -> Result<usize, ArtifactError> {
         let dir = self.dir.artifacts();
         let mut removed = 0;
         for entry in std::fs::read_dir(&dir).map_err(at(&dir))? {
@@ -115,13 +126,13 @@ impl Store {
             let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse::<Digest>().ok()) else {
                 continue;
             };
+            let written = entry.metadata().and_then(|file| file.modified()).map_err(at(&entry.path()))?;
             let mut seen = self.seen();
-            if keep.contains(&digest) || seen.uploaded.contains(&digest) {
-                continue;
+            if goes(&digest, written.elapsed().unwrap_or_default(), &seen) {
+                std::fs::remove_file(entry.path()).map_err(at(&entry.path()))?;
+                seen.verified.remove(&digest);
+                removed += 1;
             }
-            std::fs::remove_file(entry.path()).map_err(at(&entry.path()))?;
-            seen.verified.remove(&digest);
-            removed += 1;
         }
         Ok(removed)
     }
@@ -149,9 +160,14 @@ impl Artifacts for EmbeddedArtifacts {
         self.file(digest).await
     }
 
-    async fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError> {
+    /// Nothing happens at the same time, so it does not matter when it was asked what to keep.
+    async fn collect(&self, keep: &BTreeSet<Digest>, _: SystemTime) -> Result<usize, ArtifactError> {
         let keep = keep.clone();
-        self.store.blocking(move |store| store.collect(&keep)).await
+        self.store
+            .blocking(move |store| {
+                store.remove(|digest, _, seen| !keep.contains(digest) && !seen.uploaded.contains(digest))
+            })
+            .await
     }
 }
 

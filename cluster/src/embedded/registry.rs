@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
@@ -14,7 +15,7 @@ use samovar_model::{FunctionName, FunctionState, RevisionNumber};
 
 use super::DataDir;
 use crate::durable::sync_dir;
-use crate::{Deployment, NewRevision, Registry, RegistryError, Snapshot, rules};
+use crate::{Deployment, NewRevision, Registry, RegistryError, Settled, Snapshot, rules};
 
 const FUNCTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("functions");
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
@@ -165,6 +166,16 @@ fn load(database: &Database) -> Result<Snapshot, redb::Error> {
 impl Registry for EmbeddedRegistry {
     fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.store.newest.subscribe()
+    }
+
+    async fn settled(&self) -> Result<Settled, RegistryError> {
+        let store = self.store.clone();
+        let settled = move || {
+            let at = SystemTime::now();
+            let _turn = store.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            Settled { snapshot: store.newest.borrow().clone(), at }
+        };
+        tokio::task::spawn_blocking(settled).await.map_err(|error| RegistryError::Unavailable(error.to_string()))
     }
 
     async fn deploy(&self, name: &FunctionName, new: NewRevision) -> Result<Deployment, RegistryError> {

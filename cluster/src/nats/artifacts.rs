@@ -8,13 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use async_nats::HeaderMap;
-use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_ROLLUP};
-use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::object_store::{GetErrorKind, ObjectStore};
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -23,15 +19,16 @@ use tokio_util::io::ReaderStream;
 
 use samovar_model::Digest;
 
-use super::connection::is_conflict;
-use super::{Nats, NatsError, garbage};
+use super::{Nats, garbage, record};
 use crate::embedded::{DataDir, EmbeddedArtifacts};
 use crate::{ArtifactError, Artifacts, Peers, Upload};
 
-/// How often something is tried again that another process's upload or collection got in the way of.
+/// How often a fetch is tried again that another process's upload got in the way of.
 const ATTEMPTS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 256 << 10;
+/// For how long a process does not collect what it uploaded itself.
+const SPARED: Duration = Duration::from_secs(3600);
 /// How long the search for a peer that has an artifact may take.
 const SEARCH: Duration = Duration::from_secs(10);
 
@@ -43,8 +40,8 @@ pub struct NatsArtifacts {
 struct Shared {
     nats: Nats,
     local: EmbeddedArtifacts,
-    /// What this process uploaded, which [`Artifacts::collect`] leaves alone.
-    uploaded: Mutex<BTreeSet<Digest>>,
+    /// What this process uploaded, and when: [`Artifacts::collect`] leaves it alone for a while.
+    uploaded: Mutex<BTreeMap<Digest, Instant>>,
     /// Who is asked where the object store fails.
     peers: OnceLock<Arc<dyn Peers>>,
     /// Held while an artifact is fetched, so that it is fetched once.
@@ -67,67 +64,46 @@ impl NatsArtifacts {
     pub fn set_peers(&self, peers: Arc<dyn Peers>) -> bool {
         self.shared.peers.set(peers).is_ok()
     }
-}
 
-/// The stream of the object store.
-pub(super) async fn stream(nats: &Nats) -> Result<Stream<()>, NatsError> {
-    nats.ready().await?;
-    let stream = nats.jetstream().get_stream_no_info(&nats.buckets().artifacts.stream).await;
-    stream.map_err(|error| NatsError::Store(error.to_string()))
-}
-
-/// The newest message of a subject, by the word of the stream's leader.
-pub(super) async fn newest(stream: &Stream<()>, subject: &str) -> Result<Option<StreamMessage>, NatsError> {
-    match stream.get_last_raw_message_by_subject(subject).await {
-        Ok(message) => Ok(Some(message)),
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(NatsError::Store(error.to_string())),
+    /// Removes this process's own copies of artifacts that are not in `keep`, unless they are younger than
+    /// [`NatsConfig::garbage_age`](super::NatsConfig::garbage_age) or were uploaded here lately. The store that all share stays
+    /// as it is: what turns out to be needed is fetched again, which is why nothing is removed while NATS is away. For hosts,
+    /// now and then; [`Artifacts::collect`] does this as well. Answers how many were removed.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub async fn forget(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError> {
+        if self.shared.nats.ready().await.is_err() {
+            return Ok(0);
+        }
+        self.shared.local.forget(self.shared.spared(keep), self.shared.nats.config().garbage_age).await
     }
 }
 
 impl Shared {
-    async fn record(&self, digest: &Digest) -> Result<Option<StreamMessage>, ArtifactError> {
-        let stream = stream(&self.nats).await.map_err(unavailable)?;
-        let subject = self.nats.buckets().artifacts.record(&digest.to_string());
-        newest(&stream, &subject).await.map_err(unavailable)
-    }
-
     async fn store(&self) -> Result<ObjectStore, ArtifactError> {
         self.nats.ready().await.map_err(unavailable)?;
         self.nats.jetstream().get_object_store(&self.nats.buckets().artifacts.name).await.map_err(unavailable)
     }
 
-    /// Copies a local artifact into the object store. One that is there is marked as new again instead, so that no
-    /// collection takes it away before the deploy that it is uploaded for commits.
+    /// Copies a local artifact into the object store, unless it is there: then it is claimed, so that no collection takes
+    /// it away before the deploy that it is uploaded for commits.
     async fn publish(&self, digest: &Digest) -> Result<(), ArtifactError> {
-        for _ in 0..ATTEMPTS {
-            match self.record(digest).await? {
-                Some(record) if self.renew(&record).await? => return Ok(()),
-                Some(_) => tokio::time::sleep(PAUSE).await,
-                None => {
-                    let path = self.local.file(digest).await?;
-                    let file = tokio::fs::File::open(&path).await;
-                    let mut file = file.map_err(|error| ArtifactError::Io { path, error })?;
-                    self.store().await?.put(digest.to_string().as_str(), &mut file).await.map_err(unavailable)?;
-                    return Ok(());
-                }
-            }
+        if record::claim(&self.nats, digest).await.map_err(unavailable)? {
+            return Ok(());
         }
-        Err(unavailable(format!("other processes upload or remove artifact {digest} all the time")))
+        let path = self.local.file(digest).await?;
+        let file = tokio::fs::File::open(&path).await;
+        let mut file = file.map_err(|error| ArtifactError::Io { path, error })?;
+        self.store().await?.put(digest.to_string().as_str(), &mut file).await.map_err(unavailable)?;
+        Ok(())
     }
 
-    /// Writes a record again as it is; false when it has changed meanwhile.
-    async fn renew(&self, record: &StreamMessage) -> Result<bool, ArtifactError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_ROLLUP, "sub");
-        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, record.sequence.to_string().as_str());
-        let sent =
-            self.nats.jetstream().publish_with_headers(record.subject.clone(), headers, record.payload.clone()).await;
-        match sent.map_err(unavailable)?.await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conflict(&error) => Ok(false),
-            Err(error) => Err(unavailable(error)),
-        }
+    /// What no collection of this process removes: `keep`, and what it uploaded lately.
+    fn spared(&self, keep: &BTreeSet<Digest>) -> BTreeSet<Digest> {
+        let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
+        uploaded.retain(|_, at| at.elapsed() < SPARED);
+        keep.iter().chain(uploaded.keys()).copied().collect()
     }
 
     /// Fetches an artifact into the data directory, unless another call just did.
@@ -166,7 +142,7 @@ impl Shared {
             Ok(object) => object,
             // A server that lags may not have it yet: only the leader knows that it is not there.
             Err(error) if error.kind() == GetErrorKind::NotFound => {
-                return Err(match self.record(digest).await? {
+                return Err(match record::read(&self.nats, digest).await.map_err(unavailable)? {
                     None => ArtifactError::Missing(*digest),
                     Some(_) => unavailable(error),
                 });
@@ -236,11 +212,10 @@ impl Artifacts for NatsArtifacts {
         self.shared.local.file(digest).await
     }
 
-    async fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, ArtifactError> {
-        let mut spared = self.shared.uploaded.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        spared.extend(keep);
-        let removed = garbage::collect(&self.shared.nats, &spared).await.map_err(unavailable)?;
-        self.shared.local.collect(keep).await?;
+    async fn collect(&self, keep: &BTreeSet<Digest>, as_of: SystemTime) -> Result<usize, ArtifactError> {
+        let spared = self.shared.spared(keep);
+        let removed = garbage::collect(&self.shared.nats, &spared, as_of).await.map_err(unavailable)?;
+        self.forget(keep).await?;
         Ok(removed)
     }
 }
@@ -261,9 +236,11 @@ impl Upload for NatsUpload {
     }
 
     async fn finish(self: Box<Self>) -> Result<Digest, ArtifactError> {
-        let Self { local, shared } = *self;
+        let Self { mut local, shared } = *self;
+        let (_, digest) = local.peek().await?;
+        // Before it has its name, so that nothing takes it away afterwards.
+        shared.uploaded.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, Instant::now());
         let digest = local.finish().await?;
-        shared.uploaded.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
         shared.publish(&digest).await?;
         Ok(digest)
     }

@@ -9,6 +9,10 @@
 //! acknowledgement means that one of the copies is message `n + 1`; a conflict means that `n + 1` is taken, and reading it
 //! tells by whom. Either way the stream has moved past `n`, so that a copy which is still on its way can never be applied.
 //! Only when no answer comes at all, the outcome is unknown.
+//!
+//! A deploy claims its artifact after it was decided and before it is published, and whoever collects artifacts first writes
+//! a [`FENCE`] into the stream. So a collection either knows of the deploy, or the deploy was decided after the fence, and
+//! then so was the claim; one that was decided before finds its sequence taken, however late its message arrives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +25,16 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use samovar_model::{FunctionName, FunctionState, RevisionNumber};
+use samovar_model::{Digest, FunctionName, FunctionState, RevisionNumber};
 
-use super::Nats;
+use super::buckets::Buckets;
 use super::connection::is_conflict;
 use super::entry::Entry;
-use super::table::{Table, View};
+use super::record::stored_at;
+use super::table::{FENCE, Table, View};
 use super::watcher::Follower as _;
-use crate::{Deployment, NewRevision, RegistryError, rules};
+use super::{Nats, record};
+use crate::{Deployment, NewRevision, RegistryError, Settled, rules};
 
 /// How often a commit is decided anew when others came first.
 const ATTEMPTS: usize = 20;
@@ -115,6 +121,9 @@ impl Shared {
             };
             let answered = view.snapshot.functions.get(name).map(|function| function.current);
             let value = entry.fit(answered, limit)?;
+            if let Change::Deploy(new) = change {
+                self.claim(&new.artifact, deadline).await?;
+            }
             match self.publish(name, &entry.operation, value, before, deadline).await? {
                 Published::Overtaken => continue,
                 Published::Stored => {}
@@ -148,19 +157,54 @@ impl Shared {
         let answer = answer.map_err(|_| unavailable("the registry's stream does not answer"))?;
         let stream = answer.map_err(unavailable)?;
         let info = stream.cached_info();
-        let last = info.state.last_sequence;
+        self.shown(info.state.last_sequence, deadline).await?;
         // A stream without a limit of its own has -1, or 0.
         let own = usize::try_from(info.config.max_message_size).ok().filter(|limit| *limit > 0);
-        let limit = own.unwrap_or(usize::MAX).min(self.nats.client().max_payload());
+        Ok(own.unwrap_or(usize::MAX).min(self.nats.client().max_payload()).saturating_sub(HEADERS))
+    }
+
+    /// Waits until the table shows everything up to this sequence.
+    async fn shown(&self, sequence: u64, deadline: Instant) -> Result<(), RegistryError> {
         let mut watch = self.table.watch();
         loop {
             let soon = deadline.min(Instant::now() + LAG);
-            match timeout_at(soon, watch.wait_for(|snapshot| snapshot.version >= last)).await {
-                Ok(_) => return Ok(limit.saturating_sub(HEADERS)),
+            match timeout_at(soon, watch.wait_for(|snapshot| snapshot.version >= sequence)).await {
+                Ok(_) => return Ok(()),
                 Err(_) if Instant::now() >= deadline => return Err(unavailable("the watch does not catch up")),
                 Err(_) => self.behind.notify_one(),
             }
         }
+    }
+
+    /// Sees to it that hosts can get the artifact until this deploy has committed.
+    async fn claim(&self, artifact: &Digest, deadline: Instant) -> Result<(), RegistryError> {
+        match timeout_at(deadline, record::claim(&self.nats, artifact)).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(RegistryError::NoArtifact(*artifact)),
+            Ok(Err(error)) => Err(unavailable(error)),
+            Err(_) => Err(unavailable("the artifact store does not answer")),
+        }
+    }
+
+    /// Everything that is committed, when no commit that was decided earlier can be stored any more.
+    pub(super) async fn settled(&self) -> Result<Settled, RegistryError> {
+        let deadline = Instant::now() + self.nats.config().commit_timeout;
+        self.nats.ready().await.map_err(unavailable)?;
+        self.live(deadline).await?;
+        let fence = async {
+            let Buckets { functions, .. } = self.nats.buckets();
+            let value = serde_json::to_vec(&entry(0, None)?).map_err(unavailable)?;
+            let sent = self.nats.jetstream().publish(functions.subject(FENCE), value.into()).await;
+            let sequence = sent.map_err(unavailable)?.await.map_err(unavailable)?.sequence;
+            let stream = self.nats.jetstream().get_stream_no_info(&functions.stream).await.map_err(unavailable)?;
+            let stored = stream.get_raw_message(sequence).await.map_err(unavailable)?;
+            Ok::<_, RegistryError>((sequence, stored_at(&stored)))
+        };
+        let (sequence, at) =
+            timeout_at(deadline, fence).await.map_err(|_| unavailable("no answer from NATS in time"))??;
+        self.shown(sequence, deadline).await?;
+        let snapshot = self.table.whole()?.ok_or_else(|| unavailable("no table yet"))?;
+        Ok(Settled { snapshot, at })
     }
 
     /// Publishes the entry as message `before + 1`, or learns that another is.
@@ -184,8 +228,8 @@ impl Shared {
                 _ if !open && is_conflict(&error) => return Ok(Published::Overtaken),
                 PublishErrorKind::WrongLastSequence => return self.settle(operation, before + 1, deadline).await,
                 PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => open = true,
-                // The server says no, and stores nothing when it does; but an earlier copy may be stored.
-                PublishErrorKind::StreamNotFound | PublishErrorKind::Other if open => {}
+                // Nothing is stored of this copy, whatever the reason; but an earlier one may be.
+                _ if open => {}
                 PublishErrorKind::StreamNotFound
                 | PublishErrorKind::Other
                 | PublishErrorKind::MaxPayloadExceeded

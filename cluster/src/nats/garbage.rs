@@ -1,11 +1,19 @@
 //! Removes what nothing refers to from the object store: artifacts, and the chunks of uploads that never ended.
 //!
-//! One process at a time does this, under a lock. Only what has been there for some time goes, by the server's clock, so
-//! that an upload whose deploy has not committed yet is left alone. An artifact goes by removing its record first, and only
-//! if that is still the record that was looked at: one that was uploaded again meanwhile has a newer one, and stays. Its
-//! chunks follow; if they cannot, the next collection takes them as those of an upload that never ended.
+//! What is referred to is known as of a moment at which the registry was complete, and after which no commit can be stored
+//! that was decided before (see [`Registry::settled`](crate::Registry::settled)). Only what was stored well before that
+//! moment goes, by the servers' clocks. A commit that comes later claims its artifact between its decision and its
+//! publication, so the record is younger than that moment, and stays: however late the commit's message arrives. An artifact
+//! goes by removing its record first, and only if that is still the record that was looked at: one that was claimed or
+//! uploaded again meanwhile has a newer one. Its chunks follow; if they cannot, the next collection takes them as those of an
+//! upload that never ended.
+//!
+//! The one thing that rests on time is an upload in progress: its record must follow its chunks within
+//! [`NatsConfig::garbage_age`](super::NatsConfig::garbage_age), or it makes visible what is gone; the next claim then finds
+//! it not whole. One process at a time collects, under a lock; that only spares the servers work.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::object_store::ObjectInfo;
@@ -14,16 +22,17 @@ use futures_util::TryStreamExt as _;
 
 use samovar_model::Digest;
 
-use super::artifacts::{newest, stream};
-use super::lock::{Lock, StreamTime, stored_at};
+use super::lock::Lock;
+use super::record::{newest, stored_at, stream};
 use super::{Nats, NatsError};
 
 const LOCK: &str = "collect";
 
-/// Removes every artifact that is not to be spared. Answers how many; none while another process collects.
-pub(super) async fn collect(nats: &Nats, spared: &BTreeSet<Digest>) -> Result<usize, NatsError> {
+/// Removes every artifact that is not to be spared, by what was known at a moment by the servers' clocks. Answers how many;
+/// none while another process collects.
+pub(super) async fn collect(nats: &Nats, spared: &BTreeSet<Digest>, as_of: SystemTime) -> Result<usize, NatsError> {
     let Some(lock) = Lock::take(nats, LOCK).await? else { return Ok(0) };
-    let collection = Collection { nats, stream: stream(nats).await?, now: lock.taken(), lock: &lock };
+    let collection = Collection { nats, stream: stream(nats).await?, as_of, lock: &lock };
     let collected = collection.run(spared).await;
     if let Err(error) = lock.release().await {
         tracing::warn!(%error, "the lock of the collection expires by itself");
@@ -34,7 +43,7 @@ pub(super) async fn collect(nats: &Nats, spared: &BTreeSet<Digest>) -> Result<us
 struct Collection<'a> {
     nats: &'a Nats,
     stream: Stream<()>,
-    now: StreamTime,
+    as_of: SystemTime,
     lock: &'a Lock,
 }
 
@@ -73,8 +82,8 @@ impl Collection<'_> {
     }
 
     fn is_old(&self, message: &StreamMessage) -> bool {
-        let age = self.now.duration_since(stored_at(message)).unwrap_or_default();
-        age >= self.nats.config().garbage_age
+        // What was stored after that moment has no age: it is never old.
+        self.as_of.duration_since(stored_at(message)).is_ok_and(|age| age >= self.nats.config().garbage_age)
     }
 
     /// Removes the messages of a subject, up to one of them if so asked. Whether any was there.

@@ -18,10 +18,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use samovar_model::BootEpoch;
 
-use super::artifacts::newest;
 use super::buckets::Bucket;
 use super::connection::Link;
 use super::member_table::{Record, Run};
+use super::record::newest;
 use super::{Nats, NatsError};
 
 /// How often leaving is tried when a renewal is still under way.

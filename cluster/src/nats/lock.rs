@@ -9,7 +9,6 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::context::PublishError;
-use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,18 +21,9 @@ use super::{Nats, NatsError};
 pub(super) struct Lock {
     nats: Nats,
     subject: Arc<str>,
-    taken: StreamTime,
     /// The sequence of the last renewal; absent when the lock may be lost.
     held: watch::Receiver<Option<u64>>,
     renewal: JoinHandle<()>,
-}
-
-/// A moment by the server's clock.
-pub(super) type StreamTime = std::time::SystemTime;
-
-/// When the server stored a message.
-pub(super) fn stored_at(message: &StreamMessage) -> StreamTime {
-    message.time.into()
 }
 
 impl Lock {
@@ -47,16 +37,9 @@ impl Lock {
             Err(error) if is_conflict(&error) => return Ok(None),
             Err(error) => return Err(store(error)),
         };
-        let stream = nats.jetstream().get_stream_no_info(&nats.buckets().locks.stream).await.map_err(store)?;
-        let taken = stored_at(&stream.get_raw_message(first).await.map_err(store)?);
         let (tell, held) = watch::channel(Some(first));
         let renewal = tokio::spawn(renew(nats.clone(), subject.clone(), asked, tell));
-        Ok(Some(Self { nats: nats.clone(), subject, taken, held, renewal }))
-    }
-
-    /// When it was taken, by the server's clock.
-    pub(super) fn taken(&self) -> StreamTime {
-        self.taken
+        Ok(Some(Self { nats: nats.clone(), subject, held, renewal }))
     }
 
     /// Whether nobody else can have it yet.

@@ -18,6 +18,7 @@ mod lease;
 mod lock;
 mod member_table;
 mod membership;
+mod record;
 mod registry;
 mod snapshot_file;
 mod table;

@@ -17,7 +17,7 @@ use super::snapshot_file::{self, Known as _};
 use super::table::{KnownFunctions, Table};
 use super::watcher::Watcher;
 use crate::embedded::DataDir;
-use crate::{Deployment, NewRevision, Registry, RegistryError, Snapshot};
+use crate::{Deployment, NewRevision, Registry, RegistryError, Settled, Snapshot};
 
 /// The registry that many processes share.
 pub struct NatsRegistry {
@@ -81,6 +81,10 @@ impl Drop for NatsRegistry {
 impl Registry for NatsRegistry {
     fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.shared.table.watch()
+    }
+
+    async fn settled(&self) -> Result<Settled, RegistryError> {
+        self.shared.settled().await
     }
 
     async fn deploy(&self, name: &FunctionName, new: NewRevision) -> Result<Deployment, RegistryError> {

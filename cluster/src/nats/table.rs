@@ -16,6 +16,10 @@ use super::snapshot_file::Known;
 use super::watcher::{Follower, Message};
 use crate::{RegistryError, Snapshot};
 
+/// The key of a message that changes nothing, and keeps commits from being stored that were decided before it. It holds an
+/// entry, so that a commit whose answer was lost can see that it is not its own. No function has this name.
+pub(super) const FENCE: &str = "_fence";
+
 /// Everything that was read from NATS, with what commits need beside the snapshot.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Contents {
@@ -33,6 +37,9 @@ impl Contents {
     fn take(&mut self, message: &Message<'_>) {
         let Message { key, value, version, .. } = *message;
         self.version = version;
+        if key == FENCE {
+            return;
+        }
         let name = key.parse::<FunctionName>().map_err(|error| error.to_string());
         match name.and_then(|name| Entry::read(&name, value).map(|entry| (name, entry))) {
             Ok((name, entry)) => {
@@ -54,6 +61,12 @@ impl Contents {
             Some(function) if self.functions.get(&name).is_some_and(|known| **known == function) => None,
             Some(function) => self.functions.insert(name, Arc::new(function)),
         };
+    }
+
+    fn refuse_unreadable(&self) -> Result<(), RegistryError> {
+        let Some((key, reason)) = self.unreadable.iter().next() else { return Ok(()) };
+        let text = format!("entry `{key}` cannot be read ({reason}); use the samovar that wrote it");
+        Err(RegistryError::Unavailable(text))
     }
 
     /// Keeps the values of another table where they are equal.
@@ -128,12 +141,20 @@ impl Table {
     pub(super) fn view(&self, name: &FunctionName) -> Result<Option<View>, RegistryError> {
         let live = self.live();
         let Some(contents) = &*live else { return Ok(None) };
-        if let Some((key, reason)) = contents.unreadable.iter().next() {
-            let text = format!("entry `{key}` cannot be read ({reason}); use the samovar that wrote it");
-            return Err(RegistryError::Unavailable(text));
-        }
+        contents.refuse_unreadable()?;
         let last = contents.numbers.get(name).copied().unwrap_or(0);
         Ok(Some(View { snapshot: self.newest.borrow().clone(), last }))
+    }
+
+    /// Everything there is; absent while the table is not live.
+    ///
+    /// # Errors
+    /// When some entry cannot be read: nobody knows what it refers to.
+    pub(super) fn whole(&self) -> Result<Option<Arc<Snapshot>>, RegistryError> {
+        let live = self.live();
+        let Some(contents) = &*live else { return Ok(None) };
+        contents.refuse_unreadable()?;
+        Ok(Some(self.newest.borrow().clone()))
     }
 
     /// Takes a commit of this process, if it is the next one; otherwise the watcher will bring it.

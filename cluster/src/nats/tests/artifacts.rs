@@ -1,18 +1,13 @@
-//! Artifacts that one process uploads and another reads; what a collection removes, and when.
+//! Artifacts that one process uploads and another reads.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use samovar_model::Digest;
-use tokio::time::sleep;
 
 use super::config;
-use super::proxy::{Proxy, Way};
 use super::server::Server;
 use crate::contract::store;
 use crate::embedded::DataDir;
-use crate::nats::lock::Lock;
 use crate::nats::{Nats, NatsArtifacts, NatsConfig};
 use crate::{ArtifactError, Artifacts};
 
@@ -35,13 +30,13 @@ impl Store {
     }
 
     /// How many messages the object store holds.
-    async fn messages(&self) -> u64 {
+    pub(super) async fn messages(&self) -> u64 {
         let stream = self.nats.jetstream().get_stream("OBJ_samovar_artifact").await.unwrap();
         stream.cached_info().state.messages
     }
 }
 
-fn some_bytes(length: usize) -> Vec<u8> {
+pub(super) fn some_bytes(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i % 251) as u8).collect()
 }
 
@@ -102,58 +97,19 @@ async fn bytes_that_are_not_what_their_name_says_are_never_handed_out() {
 }
 
 #[tokio::test]
-async fn what_is_young_is_not_collected_and_uploading_again_makes_it_young() {
+async fn uploading_again_heals_what_is_damaged_or_half_gone() {
     let server = Server::start();
-    let age = NatsConfig { garbage_age: Duration::from_secs(2), ..config(&server) };
-    let (one, two) = (Store::open(age.clone()).await, Store::open(age).await);
-    let (again, old) = (store(&*one.artifacts, b"again").await, store(&*one.artifacts, b"old").await);
-    assert_eq!(two.artifacts.collect(&BTreeSet::new()).await.unwrap(), 0, "both are young");
-    sleep(Duration::from_millis(2100)).await;
-    store(&*one.artifacts, b"again").await;
-    assert_eq!(two.artifacts.collect(&BTreeSet::new()).await.unwrap(), 1);
-    assert_eq!(two.read(&again).await.unwrap(), b"again");
-    assert!(matches!(two.read(&old).await, Err(ArtifactError::Missing(_))));
-    assert_eq!(two.messages().await, 2, "a record and a chunk");
-}
+    let (one, two) = (Store::open(config(&server)).await, Store::open(config(&server)).await);
+    let objects = one.nats.jetstream().get_object_store("samovar_artifact").await.unwrap();
+    let damaged = Digest::of(b"damaged");
+    objects.put(damaged.to_string().as_str(), &mut &b"d@maged"[..]).await.unwrap();
+    assert_eq!(store(&*one.artifacts, b"damaged").await, damaged);
+    assert_eq!(two.read(&damaged).await.unwrap(), b"damaged");
 
-#[tokio::test]
-async fn an_interrupted_upload_leaves_nothing_for_ever() {
-    let server = Server::start();
-    let proxy = Proxy::to(server.port()).await;
-    let slow = Store::open(NatsConfig { servers: vec![proxy.url()], ..config(&server) }).await;
-    let other = Store::open(config(&server)).await;
-    let kept = store(&*other.artifacts, b"kept").await;
-    let mut upload = slow.artifacts.begin().await.unwrap();
-    upload.write(some_bytes(300 << 10).into()).await.unwrap();
-    // Everything but the record arrives.
-    proxy.hold(Way::ToServer, "HPUB $O.samovar_artifact.M.");
-    let broken = upload.finish().await;
-    assert!(matches!(broken, Err(ArtifactError::Unavailable(_))), "{broken:?}");
-    assert!(other.messages().await > 2, "chunks without a record");
-    assert_eq!(other.artifacts.collect(&BTreeSet::from([kept])).await.unwrap(), 0);
-    assert_eq!(other.messages().await, 2, "a record and a chunk");
-    assert_eq!(other.read(&kept).await.unwrap(), b"kept");
-}
-
-#[tokio::test]
-async fn only_one_process_collects_at_a_time() {
-    let server = Server::start();
-    let expiring = NatsConfig { lock_expiry: Duration::from_secs(2), ..config(&server) };
-    let (one, two) = (Store::open(expiring.clone()).await, Store::open(expiring).await);
-    let garbage = store(&*one.artifacts, b"garbage").await;
-    let lock = Lock::take(&one.nats, "collect").await.unwrap().expect("nobody has it");
-    assert_eq!(two.artifacts.collect(&BTreeSet::new()).await.unwrap(), 0);
-    assert!(two.read(&garbage).await.is_ok());
-    sleep(Duration::from_secs(3)).await;
-    assert!(lock.is_held(), "it is renewed");
-    assert!(Lock::take(&two.nats, "collect").await.unwrap().is_none());
-    // A holder that is gone gives nothing back.
-    drop(lock);
-    sleep(Duration::from_secs(3)).await;
-    let lock = Lock::take(&two.nats, "collect").await.unwrap().expect("it has expired");
-    lock.release().await.unwrap();
-    Lock::take(&one.nats, "collect").await.unwrap().expect("it was given back").release().await.unwrap();
-    sleep(Duration::from_millis(100)).await;
-    let fresh = Store::open(NatsConfig { lock_expiry: Duration::from_secs(2), ..config(&server) }).await;
-    assert_eq!(fresh.artifacts.collect(&BTreeSet::new()).await.unwrap(), 1);
+    let halved = store(&*one.artifacts, b"halved").await;
+    let info = objects.info(halved.to_string()).await.unwrap();
+    let stream = one.nats.jetstream().get_stream("OBJ_samovar_artifact").await.unwrap();
+    stream.purge().filter(format!("$O.samovar_artifact.C.{}", info.nuid)).await.unwrap();
+    store(&*one.artifacts, b"halved").await;
+    assert_eq!(two.read(&halved).await.unwrap(), b"halved");
 }

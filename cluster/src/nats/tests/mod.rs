@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod connection;
+mod garbage;
 mod gateways;
 mod membership;
 mod peers;
@@ -11,6 +12,7 @@ mod server;
 mod sizes;
 mod three;
 mod tls;
+mod uploading;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use self::server::Server;
-use super::{Nats, NatsArtifacts, NatsConfig, NatsRegistry};
+use self::uploading::Uploading;
+use super::{Nats, NatsArtifacts, NatsConfig};
 use crate::contract::{self, Backend, contract_tests};
 use crate::embedded::DataDir;
 use crate::{Artifacts, Registry, RegistryError};
@@ -41,13 +44,13 @@ impl Backend for One {
     async fn open(&self) -> (Arc<dyn Registry>, Arc<dyn Artifacts>) {
         let nats = Nats::connect(config(&self.server)).await.unwrap();
         let dir = DataDir::open(self.dir.path()).unwrap();
-        (Arc::new(NatsRegistry::open(&nats, &dir).await.unwrap()), Arc::new(NatsArtifacts::open(&nats, &dir).unwrap()))
+        (Arc::new(Uploading::open(&nats, &dir).await.unwrap()), Arc::new(NatsArtifacts::open(&nats, &dir).unwrap()))
     }
 }
 
 /// A process with a data directory and a connection of its own.
 struct Process {
-    registry: Arc<NatsRegistry>,
+    registry: Arc<Uploading>,
     dir: tempfile::TempDir,
 }
 
@@ -58,7 +61,7 @@ impl Process {
 
     async fn start_in(dir: tempfile::TempDir, config: NatsConfig) -> Result<Self, RegistryError> {
         let nats = Nats::connect(config).await.unwrap();
-        let registry = NatsRegistry::open(&nats, &DataDir::open(dir.path()).unwrap()).await?;
+        let registry = Uploading::open(&nats, &DataDir::open(dir.path()).unwrap()).await?;
         Ok(Self { registry: Arc::new(registry), dir })
     }
 

@@ -9,9 +9,10 @@ use tokio::time::{sleep, timeout};
 
 use super::proxy::{Proxy, Way};
 use super::server::Server;
+use super::uploading::Uploading;
 use super::{Process, config};
 use crate::contract::{name, revision, routed};
-use crate::nats::{NatsConfig, NatsRegistry};
+use crate::nats::NatsConfig;
 use crate::{Registry, RegistryError};
 
 /// What a commit to the registry looks like on the wire, and the acknowledgement of one.
@@ -24,7 +25,7 @@ fn held_up(proxy: &Proxy, server: &Server, commit_timeout: Duration) -> NatsConf
     NatsConfig { servers: vec![proxy.url()], answer_timeout, commit_timeout, ..config(server) }
 }
 
-async fn shows(registry: &NatsRegistry, version: u64) {
+async fn shows(registry: &Uploading, version: u64) {
     let mut watch = registry.watch();
     let shown = timeout(Duration::from_secs(20), watch.wait_for(|snapshot| snapshot.version >= version)).await;
     drop(shown.expect("the watch shows it in time").unwrap());
@@ -134,6 +135,7 @@ async fn a_stopped_server_makes_the_outcome_unknown_and_never_half() {
     let process = Process::start(NatsConfig { answer_timeout: Duration::from_millis(500), ..limits }).await;
     let a = name("a");
     process.registry.deploy(&a, revision(&a, 1)).await.unwrap();
+    process.registry.upload(&revision(&a, 2).artifact).await.unwrap();
     server.stop();
     let outcome = process.registry.deploy(&a, revision(&a, 2)).await;
     assert!(matches!(outcome, Err(RegistryError::Unavailable(_) | RegistryError::Unknown(_))), "{outcome:?}");
@@ -148,7 +150,7 @@ async fn a_stopped_server_makes_the_outcome_unknown_and_never_half() {
 }
 
 /// Deploys until it is acknowledged. Answers what the registry then holds: content by number.
-async fn retry(registry: &NatsRegistry, content: u32) -> BTreeMap<u64, samovar_model::Digest> {
+async fn retry(registry: &Uploading, content: u32) -> BTreeMap<u64, samovar_model::Digest> {
     let a = name("a");
     loop {
         match registry.deploy(&a, revision(&a, content)).await {
@@ -161,7 +163,7 @@ async fn retry(registry: &NatsRegistry, content: u32) -> BTreeMap<u64, samovar_m
 
 /// Deploys one content after the other until told to end; answers what was acknowledged.
 pub(super) async fn deploy_all_along(
-    registry: Arc<NatsRegistry>,
+    registry: Arc<Uploading>,
     function: &str,
     end: tokio::sync::watch::Receiver<bool>,
 ) -> BTreeMap<u64, samovar_model::Digest> {
@@ -183,7 +185,7 @@ pub(super) async fn deploy_all_along(
 
 /// Every acknowledged commit that the function still keeps is there as it was.
 pub(super) fn assert_all_there(
-    registry: &NatsRegistry,
+    registry: &Uploading,
     function: &str,
     acknowledged: &BTreeMap<u64, samovar_model::Digest>,
 ) {

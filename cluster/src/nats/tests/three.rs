@@ -8,12 +8,13 @@ use tokio::time::sleep;
 
 use super::registry::{assert_all_there, deploy_all_along, race};
 use super::server::Server;
+use super::uploading::Uploading;
 use super::{Process, config};
 use crate::contract::gateways::{self, gateway_tests};
 use crate::contract::membership::{Members, membership_tests};
 use crate::contract::{Backend, contract_tests};
 use crate::embedded::DataDir;
-use crate::nats::{Nats, NatsArtifacts, NatsConfig, NatsGateways, NatsMembership, NatsRegistry};
+use crate::nats::{Nats, NatsArtifacts, NatsConfig, NatsGateways, NatsMembership};
 use crate::{Artifacts, Gateways, Membership, Registry};
 
 struct Three {
@@ -37,7 +38,7 @@ impl Backend for Three {
     async fn open(&self) -> (Arc<dyn Registry>, Arc<dyn Artifacts>) {
         let nats = Nats::connect(self.config(0)).await.unwrap();
         let dir = DataDir::open(self.dir.path()).unwrap();
-        (Arc::new(NatsRegistry::open(&nats, &dir).await.unwrap()), Arc::new(NatsArtifacts::open(&nats, &dir).unwrap()))
+        (Arc::new(Uploading::open(&nats, &dir).await.unwrap()), Arc::new(NatsArtifacts::open(&nats, &dir).unwrap()))
     }
 }
 
