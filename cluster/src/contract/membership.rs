@@ -25,7 +25,8 @@ macro_rules! membership_tests {
     ($backend:ty) => {
         membership_tests!($backend: an_empty_cluster_has_no_hosts, a_host_that_joined_is_shown_as_it_told,
             a_report_is_shown, a_later_run_takes_the_lease_and_the_earlier_stops,
-            a_run_with_a_clock_that_went_back_is_later_still, a_host_that_left_is_not_shown,
+            a_run_with_a_clock_that_went_back_is_later_still,
+            a_run_after_one_that_left_is_later_whatever_the_clock, a_host_that_left_is_not_shown,
             a_host_whose_lease_ended_is_not_counted_on, a_host_learns_what_it_is_asked_for);
     };
     ($backend:ty: $($test:ident),*) => {
@@ -135,6 +136,13 @@ pub(crate) async fn a_run_with_a_clock_that_went_back_is_later_still(backend: &i
     let mut held = earlier.held();
     timeout(Duration::from_secs(30), held.wait_for(|held| !held)).await.expect("the earlier run stops").unwrap();
     assert!(*later.held().borrow());
+}
+
+pub(crate) async fn a_run_after_one_that_left_is_later_whatever_the_clock(backend: &impl Members) {
+    let process = backend.open().await;
+    joined(&*process, host("a", 1000)).await.leave().await.unwrap();
+    let later = joined(&*process, host("a", 10)).await;
+    assert_eq!(*later.epoch().borrow(), BootEpoch(1001));
 }
 
 pub(crate) async fn a_host_that_left_is_not_shown(backend: &impl Members) {

@@ -4,14 +4,15 @@
 //! the one before) and lost (a later run has the key), for good. A write that NATS did not answer changes nothing: the next
 //! step reads what is there, and goes on from that.
 //!
-//! At its first look a run takes a number above that of any run that it finds. From then on a run with a larger one is
-//! later, and has the lease.
+//! At its first look a run takes a number above that of any run that it finds, be it one that left. From then on a run with a
+//! larger one is later, and has the lease. The key is forgotten a long time after the last write; then numbers go by clocks.
 
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::context::PublishError;
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -24,6 +25,8 @@ use super::member_table::{Record, Run};
 use super::record::newest;
 use super::{Nats, NatsError};
 
+/// The header that tells which run left, as JSON: the value of a key whose run left is empty.
+const LEFT: &str = "Samovar-Left";
 /// How often leaving is tried when a renewal is still under way.
 const ATTEMPTS: usize = 5;
 /// The pause before something that failed at once is tried again.
@@ -50,8 +53,10 @@ struct Key {
 struct Found {
     /// The sequence of its message; 0 when there is none.
     sequence: u64,
-    /// The run that wrote it; absent after a run that left.
+    /// The run that wrote it, if it can be read.
     run: Option<Run>,
+    /// Whether that run left.
+    left: bool,
 }
 
 /// Writes a key; if its last message is `expected`, when that is given.
@@ -77,10 +82,24 @@ impl Key {
     async fn read<R: Record>(&self) -> Result<Found, NatsError> {
         let stream = self.nats.jetstream().get_stream_no_info(&self.stream).await.map_err(store)?;
         let message = newest(&stream, &self.subject).await?;
-        Ok(message.map_or(Found { sequence: 0, run: None }, |message| {
-            let record = serde_json::from_slice::<R>(&message.payload);
-            Found { sequence: message.sequence, run: record.ok().map(|record| record.run()) }
+        Ok(message.map_or(Found { sequence: 0, run: None, left: false }, |message| {
+            let left = message.payload.is_empty();
+            let run = if left {
+                message.headers.get(LEFT).and_then(|run| serde_json::from_str(run.as_str()).ok())
+            } else {
+                serde_json::from_slice::<R>(&message.payload).ok().map(|record| record.run())
+            };
+            Found { sequence: message.sequence, run, left }
         }))
+    }
+
+    /// Writes that the run left, in place of its last message.
+    async fn leave(&self, run: Run, expected: u64) -> Result<(), NatsError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LEFT, serde_json::to_string(&run).map_err(store)?.as_str());
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string().as_str());
+        let sent = self.nats.jetstream().publish_with_headers(self.subject.clone(), headers, Bytes::new()).await;
+        sent.map_err(store)?.await.map(drop).map_err(store)
     }
 
     async fn write(&self, value: Vec<u8>, expected: u64) -> Result<u64, NatsError> {
@@ -139,12 +158,11 @@ impl<R: Record> KeptLease<R> {
         let mut refused = None;
         for _ in 0..ATTEMPTS {
             let found = self.key.read::<R>().await?;
-            if found.run != Some(own) {
+            if found.run != Some(own) || found.left {
                 return Ok(());
             }
-            // An empty value is how a member that left looks.
-            match self.key.write(Vec::new(), found.sequence).await {
-                Ok(_) => return Ok(()),
+            match self.key.leave(own, found.sequence).await {
+                Ok(()) => return Ok(()),
                 Err(error) => refused = Some(error),
             }
             sleep(PAUSE).await;

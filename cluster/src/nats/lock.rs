@@ -1,7 +1,8 @@
 //! A lock that one process at a time holds: a key that only exists while it is held.
 //!
 //! Taken by creating the key, renewed by compare-and-set, given back by removing it. One that is not renewed expires by the
-//! bucket's age, so a holder that lost NATS stops believing in it well before that.
+//! bucket's age, so a holder stops believing in it well before that: two thirds of the expiry after it last asked for what
+//! was then granted, whenever the answer came, and whether or not its tasks get to run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,22 @@ use super::{Nats, NatsError};
 pub(super) struct Lock {
     nats: Nats,
     subject: Arc<str>,
-    /// The sequence of the last renewal; absent when the lock may be lost.
-    held: watch::Receiver<Option<u64>>,
+    /// The last renewal; absent when the lock may be lost.
+    held: watch::Receiver<Option<Held>>,
     renewal: JoinHandle<()>,
+}
+
+/// A write of the key.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    sequence: u64,
+    /// When it was asked for, which is before the server counted its age.
+    asked: Instant,
+}
+
+/// For how long a write is believed in. The last third of its life is for what clocks and scheduling do.
+fn believed(nats: &Nats) -> Duration {
+    nats.config().lock_expiry * 2 / 3
 }
 
 impl Lock {
@@ -37,21 +51,21 @@ impl Lock {
             Err(error) if is_conflict(&error) => return Ok(None),
             Err(error) => return Err(store(error)),
         };
-        let (tell, held) = watch::channel(Some(first));
-        let renewal = tokio::spawn(renew(nats.clone(), subject.clone(), asked, tell));
+        let (tell, held) = watch::channel(Some(Held { sequence: first, asked }));
+        let renewal = tokio::spawn(renew(nats.clone(), subject.clone(), tell));
         Ok(Some(Self { nats: nats.clone(), subject, held, renewal }))
     }
 
     /// Whether nobody else can have it yet.
     pub(super) fn is_held(&self) -> bool {
-        self.held.borrow().is_some()
+        self.held.borrow().is_some_and(|held| held.asked.elapsed() < believed(&self.nats))
     }
 
     /// Gives the lock back.
     pub(super) async fn release(self) -> Result<(), NatsError> {
         self.renewal.abort();
         let last = *self.held.borrow();
-        let Some(last) = last else { return Ok(()) };
+        let Some(Held { sequence: last, .. }) = last else { return Ok(()) };
         let stream = self.nats.jetstream().get_stream_no_info(&self.nats.buckets().locks.stream).await;
         // Only what this holder wrote: if the lock is another's by now, nothing is removed.
         let purge = stream.map_err(store)?.purge().filter(&*self.subject).sequence(last + 1).await;
@@ -66,21 +80,18 @@ impl Drop for Lock {
 }
 
 /// Renews the lock until it is lost, or may be.
-async fn renew(nats: Nats, subject: Arc<str>, mut renewed: Instant, tell: watch::Sender<Option<u64>>) {
-    let expiry = nats.config().lock_expiry;
-    // Two thirds are believed in; the last third is for what clocks and scheduling do.
-    let (pause, believed) = (expiry / 5, expiry * 2 / 3);
+async fn renew(nats: Nats, subject: Arc<str>, tell: watch::Sender<Option<Held>>) {
+    let (pause, believed) = (nats.config().lock_expiry / 5, believed(&nats));
     loop {
         tokio::time::sleep(pause).await;
-        let Some(last) = *tell.borrow() else { return };
-        let asked = Instant::now();
-        match tokio::time::timeout_at(renewed + believed, put(&nats, &subject, last)).await {
+        let Some(held) = *tell.borrow() else { return };
+        let (asked, end) = (Instant::now(), held.asked + believed);
+        match tokio::time::timeout_at(end, put(&nats, &subject, held.sequence)).await {
             Ok(Ok(sequence)) => {
-                renewed = asked;
-                tell.send_replace(Some(sequence));
+                tell.send_replace(Some(Held { sequence, asked }));
             }
             // A renewal whose answer was lost makes the next one a conflict: the lock is given up, which is safe.
-            Ok(Err(error)) if !is_conflict(&error) && asked < renewed + believed => {
+            Ok(Err(error)) if !is_conflict(&error) && asked < end => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Ok(Err(_)) | Err(_) => {

@@ -74,6 +74,17 @@ async fn only_one_process_collects_at_a_time() {
     assert_eq!(fresh.artifacts.collect(&BTreeSet::new(), SystemTime::now()).await.unwrap(), 1);
 }
 
+#[tokio::test]
+async fn a_holder_whose_tasks_do_not_run_does_not_believe_in_its_lock() {
+    let server = Server::start();
+    let nats = Nats::connect(NatsConfig { lock_expiry: Duration::from_secs(2), ..config(&server) }).await.unwrap();
+    let lock = Lock::take(&nats, "collect").await.unwrap().expect("nobody has it");
+    assert!(lock.is_held());
+    // The whole runtime stands still, and with it the task that renews the lock.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!lock.is_held());
+}
+
 /// A process that can deploy what it uploads.
 struct Deployer {
     store: Store,
