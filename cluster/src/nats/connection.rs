@@ -1,6 +1,7 @@
 //! The connection to NATS: made once, kept up by the client, checked before it is relied on.
 //!
-//! States: away (never connected, or lost) and connected; the client goes from one to the other by itself, for ever. Before
+//! States: away (never connected, or lost), refused (a server was reached, which does not let this process in) and connected;
+//! the client goes from one to the other by itself, for ever. Before
 //! the first use the server's version, JetStream and the buckets are checked, once.
 
 use std::error::Error as _;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::{AccountErrorKind, PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, Context, ErrorCode};
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event};
 use tokio::sync::{OnceCell, watch};
 
 use super::NatsConfig;
@@ -47,6 +48,12 @@ pub enum NatsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A server answers, and does not let this process in: it may later, if somebody changes its accounts.
+    #[error(
+        "NATS refuses this process ({0}): give it credentials of a user that the server knows, which have not expired or been \
+         revoked"
+    )]
+    Refused(String),
     /// No server answers: it may be back later.
     #[error("NATS is away: {0}")]
     Away(String),
@@ -58,7 +65,7 @@ pub enum NatsError {
 impl NatsError {
     /// Whether waiting may help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Store(_))
+        matches!(self, Self::Away(_) | Self::Refused(_) | Self::Store(_))
     }
 }
 
@@ -67,6 +74,8 @@ impl NatsError {
 pub(super) enum Link {
     /// There is none, for this reason.
     Away(String),
+    /// There is none, because the server that was asked last wants other credentials.
+    Refused(String),
     /// There is one.
     Connected,
 }
@@ -92,7 +101,8 @@ impl Nats {
     /// [`NatsConfig::patience`], goes on without: the client keeps trying, and the checks are made when it succeeds.
     ///
     /// # Errors
-    /// When the configuration or the server cannot be used: too old, no JetStream, buckets set up differently.
+    /// When the configuration or the server cannot be used: it refuses the credentials for all that time, is too old, has no
+    /// JetStream, or buckets set up differently.
     pub async fn connect(config: NatsConfig) -> Result<Self, NatsError> {
         config.check()?;
         let (tell, link) = watch::channel(Link::Away("not connected yet".to_owned()));
@@ -106,6 +116,7 @@ impl Nats {
             Self { inner: Arc::new(Inner { config, client, jetstream, buckets, link, checked: OnceCell::new() }) };
         match tokio::time::timeout(patience, nats.first_check()).await {
             Ok(checked) => checked?,
+            Err(_) if matches!(*nats.link().borrow(), Link::Refused(_)) => nats.ready().await?,
             Err(_) => tracing::warn!(state = ?*nats.link().borrow(), "NATS is not usable yet: going on without it"),
         }
         Ok(nats)
@@ -131,8 +142,10 @@ impl Nats {
     /// # Errors
     /// When it cannot be used, or not now.
     pub async fn ready(&self) -> Result<(), NatsError> {
-        if let Link::Away(reason) = &*self.inner.link.borrow() {
-            return Err(NatsError::Away(reason.clone()));
+        match &*self.inner.link.borrow() {
+            Link::Away(reason) => return Err(NatsError::Away(reason.clone())),
+            Link::Refused(reason) => return Err(NatsError::Refused(reason.clone())),
+            Link::Connected => {}
         }
         self.inner.checked.get_or_try_init(|| self.check()).await.copied()
     }
@@ -218,6 +231,10 @@ fn note(link: &watch::Sender<Link>, event: &Event) {
             *link = Link::Connected;
             true
         }
+        Event::ClientError(ClientError::Other(reason)) if *link != Link::Connected && is_refusal(reason) => {
+            *link = Link::Refused(reason.clone());
+            true
+        }
         Event::Disconnected | Event::Closed => {
             *link = Link::Away("the connection was lost".to_owned());
             true
@@ -228,6 +245,12 @@ fn note(link: &watch::Sender<Link>, event: &Event) {
         }
         _ => false,
     });
+}
+
+/// Whether connecting failed because the server did not like the credentials. The client tells this in words alone.
+fn is_refusal(reason: &str) -> bool {
+    let refusals = [ConnectErrorKind::AuthorizationViolation, ConnectErrorKind::Authentication];
+    refusals.iter().any(|refusal| refusal.to_string() == reason)
 }
 
 /// Whether a write was refused because the condition it was under did not hold, or may not: a cluster says so with another

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod connection;
+mod credentials;
 mod garbage;
 mod gateways;
 mod membership;

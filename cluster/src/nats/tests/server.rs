@@ -72,6 +72,13 @@ impl Server {
         })
     }
 
+    /// Starts the server with another configuration; answers the one it had.
+    pub(super) fn reconfigure(&mut self, extra: String) -> String {
+        let before = std::mem::replace(&mut self.extra, extra);
+        self.restart();
+        before
+    }
+
     pub(super) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port())
     }
