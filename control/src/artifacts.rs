@@ -14,7 +14,8 @@ use crate::problem::{Kind, Problem};
 /// Uploads a component, checks it and compiles it.
 ///
 /// What is not a component that can run is refused, and nothing of it is kept. When the caller goes away before the
-/// answer, the upload is forgotten. An artifact that no revision refers to is removed at the next start.
+/// answer, the upload is forgotten. An artifact that no revision refers to is removed later: on one machine at
+/// the next start, in a cluster when it is an hour old.
 #[utoipa::path(post, path = "/v1/artifacts", operation_id = "upload_artifact", tag = "deploy",
     request_body(content_type = "application/wasm", description = "the component's bytes"),
     responses(

@@ -166,6 +166,8 @@ impl From<RegistryError> for Problem {
         let kind = match error {
             RegistryError::NoFunction(_) => Kind::NoFunction,
             RegistryError::NoRevision { .. } | RegistryError::NothingBefore(_) => Kind::NoRevision,
+            RegistryError::NoArtifact(_) => Kind::NoArtifact,
+            RegistryError::TooLarge { .. } => Kind::BadSettings,
             RegistryError::Clash(_) => Kind::Clash,
             RegistryError::Unavailable(_) => Kind::Unavailable,
             RegistryError::Unknown(_) => Kind::Unknown,

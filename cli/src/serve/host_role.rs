@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
+use samovar_cluster::nats::{NatsArtifacts, NatsRegistry};
 use samovar_cluster::{Artifacts, Lease, Membership as _, Registry as _};
 use samovar_hop::HostName;
 use samovar_model::{BootEpoch, ByteSize, HostCapacity, HostId, HostIntent, HostLoad, HostRecord, HostReport};
@@ -27,6 +28,8 @@ use crate::Usage;
 const NAME_FILE: &str = "host-name";
 /// How often the host's load and what is warm are looked at, to be told with the next renewal of its lease.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How often copies of artifacts are looked through for those that nothing refers to.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How long a host that is told to stop still takes what comes: gateways learn within this that it is draining.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// How many invocations for each core a host is given before others are preferred. Functions that compute fill a core with one
@@ -127,6 +130,7 @@ impl HostRole {
             async move { serving.follow().await }
         });
         tokio::spawn(forget_deleted(host.clone(), member.registry.watch()));
+        tokio::spawn(forget_artifacts(Arc::clone(&member.registry), Arc::clone(&member.artifacts)));
         let (phase, phases) = watch::channel(Phase::Serving);
         let held = lease.held();
         let reporter = Reporter { host: host.clone(), serving: Arc::clone(&serving), phase: phases };
@@ -179,6 +183,21 @@ fn capacity(limits: &Limits) -> HostCapacity {
     let instances = u64::from(limits.capacity.instances);
     let slots = u64::try_from(cores * SLOTS_PER_CORE).unwrap_or(u64::MAX).min(instances);
     HostCapacity { instances, memory_bytes: limits.memory_budget_bytes, slots }
+}
+
+/// Removes this host's copies of artifacts that no revision refers to any more, now and then.
+async fn forget_artifacts(registry: Arc<NatsRegistry>, artifacts: Arc<NatsArtifacts>) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        let snapshot = Arc::clone(&registry.watch().borrow());
+        let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
+        let keep = revisions.map(|revision| revision.artifact).collect();
+        match artifacts.forget(&keep).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "copies of artifacts that nothing refers to removed"),
+            Err(error) => tracing::warn!(%error, "copies of artifacts that nothing refers to are still there"),
+        }
+    }
 }
 
 /// Tells the lease what its next renewal is to say.
