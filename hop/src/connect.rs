@@ -1,19 +1,20 @@
 //! The caller's end of a connection.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::client::{Builder, Connection};
+use h2::{Ping, PingPong};
 use http::{Request, StatusCode};
-use http_body::Body;
-use http_body_util::{BodyExt as _, Limited};
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http_body_util::{BodyExt as _, Full, Limited};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::executor::BoxingExecutor;
+use crate::client::{SendError, Sender};
 use crate::greeting::{
     End, HELLO_PATH, Hello, MAX_GREETING_BYTES, PROOF_PATH, PROTOCOL, Proof, Welcome, holds, nonce, prove,
 };
@@ -25,7 +26,8 @@ use crate::stream::Stream;
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// Requests at once on a connection whose host has not told yet how many it takes.
+const FIRST_STREAMS: usize = 1_000;
 
 /// Why there is no connection to a host.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +40,7 @@ pub enum ConnectError {
     Slow(Duration),
     /// It broke while it was set up.
     #[error("the connection broke: {0}")]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] h2::Error),
     /// Whoever answers is no host of this cluster, or takes this process for none of it.
     #[error("not of this cluster: {0}")]
     Stranger(String),
@@ -57,9 +59,9 @@ pub struct Connector {
 }
 
 /// A connection to one run of one host.
-pub struct Link<B> {
-    /// Sends requests: clones share the connection. It stays open until the last one is dropped and the requests have ended.
-    pub sender: SendRequest<B>,
+pub struct Link {
+    /// Sends requests.
+    pub sender: Sender,
     /// What the host told of itself.
     pub welcome: Welcome,
     /// Ends when the connection does.
@@ -83,36 +85,29 @@ impl Connector {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn connect<B>(&self, address: &str) -> Result<Link<B>, ConnectError>
-    where
-        B: Body<Data = Bytes> + From<Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BoxError>,
-    {
+    pub async fn connect(&self, address: &str) -> Result<Link, ConnectError> {
         let connected = tokio::time::timeout(self.timeout, self.connect_slowly(address)).await;
         connected.map_err(|_| ConnectError::Slow(self.timeout))?
     }
 
-    async fn connect_slowly<B>(&self, address: &str) -> Result<Link<B>, ConnectError>
-    where
-        B: Body<Data = Bytes> + From<Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BoxError>,
-    {
+    async fn connect_slowly(&self, address: &str) -> Result<Link, ConnectError> {
         let stream = self.stream(address).await?;
-        let (mut sender, connection) = Builder::new(BoxingExecutor)
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        let (h2, mut connection) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .keep_alive_interval(self.ping_interval)
-            .keep_alive_timeout(self.ping_timeout)
-            .keep_alive_while_idle(true)
-            .handshake(TokioIo::new(stream))
+            .initial_max_send_streams(FIRST_STREAMS)
+            .handshake::<_, Bytes>(stream)
             .await?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let sender = Sender::new(h2, Arc::clone(&ended));
+        let pings = connection.ping_pong();
+        let (interval, timeout) = (self.ping_interval, self.ping_timeout);
         let closed = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a host ended");
-            }
+            drive(connection, pings, interval, timeout).await;
+            ended.store(true, Relaxed);
         });
-        let welcome = self.greet(&mut sender, address).await?;
+        let welcome = self.greet(&sender, address).await?;
         Ok(Link { sender, welcome, closed })
     }
 
@@ -131,11 +126,7 @@ impl Connector {
     }
 
     /// Proves this process to the host, and has the host prove itself.
-    async fn greet<B>(&self, sender: &mut SendRequest<B>, address: &str) -> Result<Welcome, ConnectError>
-    where
-        B: Body<Data = Bytes> + From<Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BoxError>,
-    {
+    async fn greet(&self, sender: &Sender, address: &str) -> Result<Welcome, ConnectError> {
         let hello = nonce();
         let answer = call(sender, address, HELLO_PATH, &Hello { nonce: hello.clone() }).await?;
         let welcome: Welcome = serde_json::from_slice(&answer)
@@ -155,21 +146,43 @@ impl Connector {
     }
 }
 
-async fn call<B>(
-    sender: &mut SendRequest<B>,
+/// Drives a connection to its end, which comes when the host, or this process, wants no more of it, or when a ping stays
+/// unanswered.
+async fn drive(connection: Connection<Stream, Bytes>, pings: Option<PingPong>, interval: Duration, timeout: Duration) {
+    let silent = async {
+        // Taken by nobody before.
+        let Some(mut pings) = pings else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(interval).await;
+            match tokio::time::timeout(timeout, pings.ping(Ping::opaque())).await {
+                Ok(Ok(_)) => {}
+                // The connection tells itself.
+                Ok(Err(_)) => return std::future::pending().await,
+                Err(_) => return,
+            }
+        }
+    };
+    tokio::select! {
+        result = connection => if let Err(error) = result {
+            tracing::debug!(%error, "a connection to a host ended");
+        },
+        () = silent => tracing::debug!("a host gives no sign of life: its connection is given up"),
+    }
+}
+
+async fn call(
+    sender: &Sender,
     address: &str,
     path: &str,
     words: &impl serde::Serialize,
-) -> Result<Bytes, ConnectError>
-where
-    B: Body<Data = Bytes> + From<Bytes> + Send + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+) -> Result<Bytes, ConnectError> {
     let stranger = |why: String| ConnectError::Stranger(why);
     let json = serde_json::to_vec(words).map_err(|error| stranger(error.to_string()))?;
-    let request = Request::post(format!("http://{address}{path}")).body(B::from(json.into()));
+    let request = Request::post(format!("http://{address}{path}")).body(Full::<Bytes>::from(json));
     let request = request.map_err(|error| stranger(format!("address `{address}`: {error}")))?;
-    let answer = sender.send_request(request).await?;
+    let answer = sender.send(request).await.map_err(|error| match error {
+        SendError::Unsent(error) | SendError::Lost(error) => ConnectError::Broken(error),
+    })?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), MAX_GREETING_BYTES).collect().await;
     let body = body.map_err(|error| stranger(format!("its greeting: {error}")))?.to_bytes();

@@ -8,6 +8,7 @@
 //! no request has to ask. What a request and its answer say beside plain HTTP is in [`message`].
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an error should stop there"))]
 
+pub mod client;
 pub mod connect;
 mod executor;
 mod greeting;
@@ -16,6 +17,7 @@ pub mod message;
 pub mod serve;
 mod stream;
 
+pub use client::{Answer, SendError, Sender};
 pub use connect::{ConnectError, Connector, Link};
 pub use greeting::Welcome;
 pub use identity::{Identity, IdentityError, TlsFiles};

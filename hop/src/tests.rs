@@ -56,18 +56,18 @@ fn secret(text: &str) -> Identity {
     Identity::new(Some(text), None).unwrap()
 }
 
-async fn connect(identity: Identity, address: &str) -> Result<Link<Full<Bytes>>, ConnectError> {
+async fn connect(identity: Identity, address: &str) -> Result<Link, ConnectError> {
     Connector::new(identity).connect(address).await
 }
 
-async fn call(link: &mut Link<Full<Bytes>>, path: &str) -> String {
-    let request = Request::get(format!("http://h1{path}")).body(Full::default()).unwrap();
-    let answer = link.sender.send_request(request).await.unwrap();
+async fn call(link: &Link, path: &str) -> String {
+    let request = Request::get(format!("http://h1{path}")).body(Full::<Bytes>::default()).unwrap();
+    let answer = link.sender.send(request).await.unwrap();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-fn stranger(result: Result<Link<Full<Bytes>>, ConnectError>) -> String {
+fn stranger(result: Result<Link, ConnectError>) -> String {
     match result {
         Err(ConnectError::Stranger(why)) => why,
         Err(other) => panic!("another error: {other}"),
@@ -78,9 +78,9 @@ fn stranger(result: Result<Link<Full<Bytes>>, ConnectError>) -> String {
 #[tokio::test]
 async fn members_of_one_cluster_speak_to_each_other() {
     let host = host(secret(SECRET)).await;
-    let mut link = connect(secret(&format!(" {SECRET}\n")), &host.address.to_string()).await.unwrap();
+    let link = connect(secret(&format!(" {SECRET}\n")), &host.address.to_string()).await.unwrap();
     assert_eq!((link.welcome.host.as_str(), link.welcome.epoch), ("h1", BootEpoch(7)));
-    assert_eq!(call(&mut link, "/a").await, "/a");
+    assert_eq!(call(&link, "/a").await, "/a");
     assert_eq!(host.echo.0.load(Relaxed), 1, "the greeting is not for the handler");
 }
 
@@ -136,8 +136,8 @@ async fn nothing_is_handled_for_a_caller_that_has_not_proven_itself() {
 #[tokio::test]
 async fn a_host_that_stops_answers_what_is_under_way_and_ends_its_connections() {
     let host = host(secret(SECRET)).await;
-    let mut link = connect(secret(SECRET), &host.address.to_string()).await.unwrap();
-    assert_eq!(call(&mut link, "/a").await, "/a");
+    let link = connect(secret(SECRET), &host.address.to_string()).await.unwrap();
+    assert_eq!(call(&link, "/a").await, "/a");
     host.stop.cancel();
     tokio::time::timeout(Duration::from_secs(10), host.served).await.expect("it ends").unwrap();
     tokio::time::timeout(Duration::from_secs(10), link.closed).await.expect("the connection, too").unwrap();
@@ -149,7 +149,7 @@ async fn who_listens_and_says_nothing_is_given_up() {
     let address = listener.local_addr().unwrap().to_string();
     let mut connector = Connector::new(secret(SECRET));
     connector.timeout = Duration::from_millis(200);
-    let result = connector.connect::<Full<Bytes>>(&address).await;
+    let result = connector.connect(&address).await;
     assert!(matches!(result, Err(ConnectError::Slow(_))));
 }
 
@@ -195,8 +195,8 @@ async fn certificates_of_one_authority_are_enough() {
     let files = authority.member(dir.path(), "127.0.0.1");
     let identity = Identity::new(None, Some(&files)).unwrap();
     let host = host(identity.clone()).await;
-    let mut link = connect(identity, &host.address.to_string()).await.unwrap();
-    assert_eq!(call(&mut link, "/tls").await, "/tls");
+    let link = connect(identity, &host.address.to_string()).await.unwrap();
+    assert_eq!(call(&link, "/tls").await, "/tls");
 }
 
 #[tokio::test]
@@ -222,4 +222,116 @@ async fn a_certificate_for_another_address_is_not_the_hosts() {
     let host = host(identity.clone()).await;
     let why = stranger(connect(identity, &host.address.to_string()).await);
     assert!(why.contains("not valid for name"), "{why}");
+}
+
+/// What a host does with bodies, by path.
+struct Bodies {
+    /// Told when an answer is not wanted any more.
+    dropped: tokio::sync::mpsc::UnboundedSender<()>,
+}
+
+/// Tells when it is dropped.
+struct Bell(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.send(()).ok();
+    }
+}
+
+type Boxed = http_body_util::combinators::UnsyncBoxBody<Bytes, hyper::Error>;
+
+impl Handler for Bodies {
+    type Body = Boxed;
+
+    async fn handle(&self, request: Request<Incoming>) -> Response<Boxed> {
+        let (head, body) = request.into_parts();
+        match head.uri.path() {
+            "/echo" => Response::new(body.boxed_unsync()),
+            "/unread" => Response::new(Full::from("no thanks").map_err(|never| match never {}).boxed_unsync()),
+            _ => {
+                let _bell = Bell(self.dropped.clone());
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+async fn bodies() -> (Link, tokio::sync::mpsc::UnboundedReceiver<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (dropped, drops) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, epoch) = watch::channel(BootEpoch(7));
+    let name = HostName { id: "h1".parse().unwrap(), epoch };
+    tokio::spawn(async move {
+        let _epoch = sender;
+        serve(listener, secret(SECRET), name, Arc::new(Bodies { dropped }), CancellationToken::new()).await;
+    });
+    (connect(secret(SECRET), &address).await.unwrap(), drops)
+}
+
+/// So many pieces of 64 KiB, and trailers after them. Counts the pieces that were taken.
+fn pieces(count: usize, taken: &Arc<AtomicUsize>) -> Boxed {
+    let taken = Arc::clone(taken);
+    let data = (0..count).map(move |_| {
+        taken.fetch_add(1, Relaxed);
+        Ok(hyper::body::Frame::data(Bytes::from(vec![b'x'; 64 << 10])))
+    });
+    let trailers = http::HeaderMap::from_iter([("x-sum".parse().unwrap(), "7".parse().unwrap())]);
+    let frames = data.chain([Ok(hyper::body::Frame::trailers(trailers))]);
+    http_body_util::StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+}
+
+#[tokio::test]
+async fn bodies_go_both_ways_with_their_trailers_and_no_faster_than_they_are_read() {
+    let (link, _drops) = bodies().await;
+    let taken = Arc::default();
+    let request = Request::post("http://h1/echo").body(pieces(512, &taken)).unwrap();
+    let mut answer = link.sender.send(request).await.unwrap().into_body();
+    let first = answer.frame().await.unwrap().unwrap().into_data().unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let waiting = taken.load(Relaxed);
+    assert!(waiting < 100, "nobody reads, and {waiting} pieces of 512 were taken");
+    let mut length = first.len();
+    let mut trailers = None;
+    while let Some(frame) = answer.frame().await {
+        match frame.unwrap().into_data() {
+            Ok(data) => length += data.len(),
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    assert_eq!((length, taken.load(Relaxed)), (512 * (64 << 10), 512));
+    assert_eq!(trailers.unwrap()["x-sum"], "7");
+}
+
+#[tokio::test]
+async fn an_answer_comes_though_the_body_is_not_read() {
+    let (link, _drops) = bodies().await;
+    for _ in 0..20 {
+        let request = Request::post("http://h1/unread").body(pieces(64, &Arc::default())).unwrap();
+        let answer = link.sender.send(request).await.unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "no thanks");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_is_gone_for_the_host_as_well() {
+    let (link, mut drops) = bodies().await;
+    for body in [0, 512] {
+        let request = Request::post("http://h1/never").body(pieces(body, &Arc::default())).unwrap();
+        let left = tokio::time::timeout(Duration::from_millis(200), link.sender.send(request)).await;
+        assert!(left.is_err(), "there is no answer");
+        tokio::time::timeout(Duration::from_secs(10), drops.recv()).await.expect("the host notices").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn requests_on_a_connection_that_breaks_are_lost_and_those_after_it_are_not_sent() {
+    let host = host(secret(SECRET)).await;
+    let link = connect(secret(SECRET), &host.address.to_string()).await.unwrap();
+    host.stop.cancel();
+    link.closed.await.unwrap();
+    let request = Request::get("http://h1/").body(Full::<Bytes>::default()).unwrap();
+    assert!(matches!(link.sender.send(request).await, Err(crate::SendError::Unsent(_))));
+    assert!(link.sender.is_closed());
 }

@@ -10,11 +10,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, BodyStream, Full, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::SendRequest;
 use samovar_cluster::{Membership, PeerBytes, Peers};
 use samovar_hop::message::HostCall;
-use samovar_hop::{ConnectError, Connector};
+use samovar_hop::{Answer, ConnectError, Connector, Sender};
 use samovar_model::{Digest, HostRecord, HostState};
 
 /// The longest answer that is read whole.
@@ -44,7 +42,7 @@ impl fmt::Display for CallError {
 pub(crate) struct HostCaller {
     connector: Connector,
     /// By address: a host that moved is another one.
-    links: Arc<Mutex<HashMap<String, SendRequest<Full<Bytes>>>>>,
+    links: Arc<Mutex<HashMap<String, Sender>>>,
 }
 
 impl HostCaller {
@@ -52,12 +50,12 @@ impl HostCaller {
         Self { connector, links: Arc::default() }
     }
 
-    async fn sender(&self, address: &str) -> Result<SendRequest<Full<Bytes>>, ConnectError> {
+    async fn sender(&self, address: &str) -> Result<Sender, ConnectError> {
         let links = || self.links.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = links().get(address).filter(|sender| !sender.is_closed()).cloned() {
             return Ok(sender);
         }
-        let link = self.connector.connect::<Full<Bytes>>(address).await?;
+        let link = self.connector.connect(address).await?;
         let mut links = links();
         links.retain(|_, sender| !sender.is_closed());
         links.insert(address.to_owned(), link.sender.clone());
@@ -71,14 +69,14 @@ impl HostCaller {
         method: Method,
         path_and_query: &str,
         body: Bytes,
-    ) -> Result<Incoming, CallError> {
+    ) -> Result<Answer, CallError> {
         let unreachable = |why: &dyn fmt::Display| {
             CallError::Unreachable(format!("host `{}` at {} cannot be reached: {why}", host.id, host.address))
         };
-        let mut sender = self.sender(&host.address).await.map_err(|error| unreachable(&error))?;
+        let sender = self.sender(&host.address).await.map_err(|error| unreachable(&error))?;
         let request = Request::builder().method(method).uri(format!("http://{}{path_and_query}", host.address));
         let request = request.body(Full::new(body)).map_err(|error| unreachable(&error))?;
-        let answer = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
+        let answer = sender.send(request).await.map_err(|error| unreachable(&error))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer.into_body());
@@ -102,7 +100,7 @@ impl HostCaller {
     }
 }
 
-async fn whole(body: Incoming) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+async fn whole(body: Answer) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     Ok(Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes())
 }
 

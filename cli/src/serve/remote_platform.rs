@@ -11,10 +11,10 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::{Method, StatusCode};
 use http_body_util::BodyStream;
-use hyper::body::Incoming;
 use jiff::Timestamp;
 use samovar_cluster::{Gateways, Membership};
 use samovar_control::platform::{Checked, Platform, Refusal};
+use samovar_hop::Answer;
 use samovar_hop::message::{self, HostCall, StatsPart};
 use samovar_model::{
     Digest, FunctionName, FunctionStats, GatewayState, HostId, HostIntent, HostRecord, LogLine, Settings,
@@ -103,7 +103,7 @@ impl RemotePlatform {
 }
 
 /// Lines of JSON, as they come.
-fn lines(body: Incoming) -> impl futures_util::Stream<Item = LogLine> + Send {
+fn lines(body: Answer) -> impl futures_util::Stream<Item = LogLine> + Send {
     let read = (BodyStream::new(body), Vec::new());
     stream::unfold(read, |(mut body, mut rest): (_, Vec<u8>)| async move {
         loop {

@@ -6,20 +6,20 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use samovar_hop::Answer;
 use samovar_model::Fault;
 
 use crate::balance::Guard;
 
 /// An answer's body. Its request counts as in flight until it ends; dropped before, the host is told that the caller is gone.
 pub struct RemoteBody {
-    body: Incoming,
+    body: Answer,
     /// With what its time counts from.
     guard: Option<(Guard, Instant)>,
 }
 
 impl RemoteBody {
-    pub(super) fn new(body: Incoming, guard: Guard, started: Instant) -> Self {
+    pub(super) fn new(body: Answer, guard: Guard, started: Instant) -> Self {
         let mut answer = Self { body, guard: Some((guard, started)) };
         if answer.body.is_end_stream() {
             answer.end();

@@ -8,6 +8,7 @@ use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use samovar_hop::message::{self, ELAPSED, LOAD, TARGET};
+use samovar_hop::{Answer, SendError};
 use samovar_model::{Fault, HostId, Origin, headers};
 
 use super::answer::RemoteBody;
@@ -104,7 +105,9 @@ impl Sent {
 
 /// Headers that are about the caller's connection (RFC 9110, 7.6.1), and none of the host's business.
 fn drop_hop_by_hop(map: &mut HeaderMap) {
-    const ALWAYS: [HeaderName; 4] = [
+    const ALWAYS: [HeaderName; 5] = [
+        // The gateway has told its caller to go on.
+        header::EXPECT,
         HeaderName::from_static("keep-alive"),
         HeaderName::from_static("proxy-connection"),
         header::TRANSFER_ENCODING,
@@ -213,23 +216,13 @@ impl Inner {
         guard.answered(balance::Answer { outcome, latency, load }, self.now());
     }
 
-    async fn send(&self, host: &HostId, sent: &Sent, elapsed: Option<Duration>) -> Result<Response<Incoming>, Failure> {
+    async fn send(&self, host: &HostId, sent: &Sent, elapsed: Option<Duration>) -> Result<Response<Answer>, Failure> {
         let links = self.links.load().get(host).cloned().ok_or(Failure::Unsent)?;
         let sender = links.sender_within(self.config.connect_patience).await;
-        let mut sender = sender.map_err(|_| Failure::Unsent)?;
-        let answer = sender.try_send_request(sent.request(elapsed)).await;
-        answer.map_err(|mut error| {
-            let was_never_sent = error.take_message().is_some() || was_refused(error.error());
-            if was_never_sent { Failure::Unsent } else { Failure::Lost }
+        let sender = sender.map_err(|_| Failure::Unsent)?;
+        sender.send(sent.request(elapsed)).await.map_err(|error| match error {
+            SendError::Unsent(_) => Failure::Unsent,
+            SendError::Lost(_) => Failure::Lost,
         })
     }
-}
-
-/// Whether the other end says that it has not begun with the request: it refused the stream, or was going away before it came
-/// (RFC 9113, 8.7).
-fn was_refused(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-    source.is_some_and(|error| {
-        error.reason() == Some(h2::Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote())
-    })
 }

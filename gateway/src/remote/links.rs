@@ -13,19 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use hyper::client::conn::http2::SendRequest;
-use samovar_hop::{ConnectError, Connector};
+use samovar_hop::{ConnectError, Connector, Sender};
 use samovar_model::{BootEpoch, HostId, HostRecord};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::replay::HopBody;
-
 /// Connections to all hosts.
 pub(super) type Links = HashMap<HostId, Arc<HostLinks>>;
-
-/// Sends requests to a host.
-pub(super) type Sender = SendRequest<HopBody>;
 
 /// How often a host that cannot be reached is tried: at first, and at last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);

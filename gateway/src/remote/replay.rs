@@ -44,14 +44,7 @@ struct Kept {
 /// The body of one attempt.
 pub(super) enum HopBody {
     Empty,
-    Whole(Option<Bytes>),
     Reading { read: Arc<Mutex<Read>>, attempt: u32, next: usize },
-}
-
-impl From<Bytes> for HopBody {
-    fn from(bytes: Bytes) -> Self {
-        Self::Whole(Some(bytes))
-    }
 }
 
 impl Replay {
@@ -151,7 +144,6 @@ impl Body for HopBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Reading { read, attempt, next } => lock(read).poll_next(*attempt, next, cx),
         }
     }
@@ -159,7 +151,6 @@ impl Body for HopBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Whole(bytes) => bytes.is_none(),
             Self::Reading { .. } => false,
         }
     }
@@ -167,7 +158,6 @@ impl Body for HopBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             // What is kept is a part of what was declared: the head says how long all of it is.
             Self::Reading { .. } => SizeHint::default(),
         }
