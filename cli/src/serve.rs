@@ -17,6 +17,7 @@ mod member_options;
 mod peers;
 mod remote_platform;
 pub(crate) mod signals;
+pub(crate) mod status_role;
 
 pub(crate) use announce::{Endpoints, bind};
 pub(crate) use gateway_role::GatewayOptions;
@@ -24,3 +25,4 @@ pub(crate) use host_role::HostOptions;
 pub(crate) use logging::LogOptions;
 pub(crate) use member_options::MemberOptions;
 pub(crate) use signals::Signals;
+pub(crate) use status_role::StatusOptions;

@@ -20,6 +20,7 @@ mod openapi;
 pub mod platform;
 mod problem;
 mod stats;
+pub mod status;
 mod summary;
 
 use std::io;

@@ -21,6 +21,9 @@ use samovar_model::api::{Deployed, NamedStats};
 use crate::problem::Problem;
 use crate::{Control, stats};
 
+/// The content type of OpenMetrics text.
+pub(crate) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// What the control API counts itself.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -61,7 +64,7 @@ pub(crate) async fn show(State(control): State<Control>) -> Response {
         encode_registry(&mut text, &control.0.metrics.registry).and_then(|()| encode_registry(&mut text, &functions));
     control.0.platform.metrics(&mut text);
     encoded.and_then(|()| encode_eof(&mut text)).expect("writing to a string does not fail");
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    ([(CONTENT_TYPE, OPENMETRICS)], text).into_response()
 }
 
 /// The statistics of all functions at one scrape.

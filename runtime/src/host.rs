@@ -302,6 +302,11 @@ impl Host {
         self.0.code.collect(keep)
     }
 
+    /// Whether it takes nothing new.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
     /// Takes nothing new from now on, and waits until all that runs is done.
     pub async fn drain(&self) {
         self.0.draining.store(true, Ordering::Relaxed);

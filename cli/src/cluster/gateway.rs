@@ -10,7 +10,7 @@ use crate::args::Global;
 use crate::serve::gateway_role::{BalanceOptions, GatewayRole};
 use crate::serve::limits;
 use crate::serve::member::Member;
-use crate::serve::{Endpoints, GatewayOptions, LogOptions, MemberOptions, Signals, bind};
+use crate::serve::{Endpoints, GatewayOptions, LogOptions, MemberOptions, Signals, StatusOptions, bind};
 
 /// Take callers' requests to the hosts of a cluster
 ///
@@ -34,6 +34,8 @@ pub(crate) struct GatewayArgs {
     member: MemberOptions,
     #[command(flatten)]
     balance: BalanceOptions,
+    #[command(flatten)]
+    status: StatusOptions,
 }
 
 /// Runs until a signal, and then to the end of what is under way.
@@ -47,6 +49,7 @@ pub(crate) async fn run(args: GatewayArgs, global: &Global) -> anyhow::Result<()
     let address = args.balance.address(listener.local_addr()?)?;
     let member = Member::join(membership, global.data_dir.as_deref()).await?;
     let gateway = GatewayRole::start(&member, &args.gateway, &args.balance, address, listener).await?;
+    args.status.begin(gateway.status()).await?;
     Endpoints::default().with("gateway", &url, "").announce(&member.data_dir)?;
     signals.next().await;
     signals.drained(args.drain_timeout, gateway.drain()).await?;

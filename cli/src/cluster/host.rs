@@ -9,7 +9,8 @@ use crate::args::Global;
 use crate::serve::host_role::{HostIdentity, HostRole};
 use crate::serve::limits::{self, Limits};
 use crate::serve::member::Member;
-use crate::serve::{Endpoints, HostOptions, LogOptions, MemberOptions, Signals, bind};
+use crate::serve::status_role::HostStatus;
+use crate::serve::{Endpoints, HostOptions, LogOptions, MemberOptions, Signals, StatusOptions, bind};
 
 /// Run functions for the gateways of a cluster
 ///
@@ -34,6 +35,8 @@ pub(crate) struct HostArgs {
     member: MemberOptions,
     #[command(flatten)]
     identity: HostIdentity,
+    #[command(flatten)]
+    status: StatusOptions,
 }
 
 /// Connections to a host are few: gateways' and members'.
@@ -51,6 +54,7 @@ pub(crate) async fn run(args: HostArgs, global: &Global) -> anyhow::Result<()> {
     let address = args.identity.address(listener.local_addr()?)?;
     let member = Member::join(membership, global.data_dir.as_deref()).await?;
     let host = HostRole::start(&member, &args.identity, address, &limits, listener).await?;
+    args.status.begin(HostStatus(host.host.clone())).await?;
     let url = format!("http://{}", host.address);
     Endpoints::default().with("host", &url, host.name.as_str()).announce(&member.data_dir)?;
     let replaced = tokio::select! {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::host_role::{advertised, machine_name};
 use super::member::Member;
+use super::status_role::GatewayStatus;
 
 /// How long a gateway that starts waits for a host before it takes requests all the same.
 const FIRST_HOST: Duration = Duration::from_secs(1);
@@ -84,6 +85,8 @@ impl GatewayOptions {
 
 /// A gateway that runs.
 pub(crate) struct GatewayRole {
+    gateway: Gateway<RemoteHosts>,
+    remote: RemoteHosts,
     telling: JoinHandle<()>,
     stop: CancellationToken,
     listener: JoinHandle<()>,
@@ -116,10 +119,15 @@ impl GatewayRole {
         let stop = CancellationToken::new();
         let telling = tokio::spawn(tell(lease, gateway.versions(), stop.clone()));
         let listener = tokio::spawn({
-            let stop = stop.clone();
+            let (gateway, stop) = (gateway.clone(), stop.clone());
             async move { gateway.serve(listener, stop).await }
         });
-        Ok(Self { telling, stop, listener })
+        Ok(Self { gateway, remote, telling, stop, listener })
+    }
+
+    /// What it tells of itself.
+    pub(crate) fn status(&self) -> GatewayStatus {
+        GatewayStatus { gateway: self.gateway.clone(), remote: self.remote.clone() }
     }
 
     /// Takes nothing new, answers what is under way, and gives the lease back.

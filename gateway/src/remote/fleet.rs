@@ -30,8 +30,32 @@ impl RemoteHosts {
     /// Waits until some host can be reached, but not for longer than this.
     pub async fn reached(&self, patience: Duration) {
         let begun = tokio::time::Instant::now();
-        while begun.elapsed() < patience && !self.0.links.load().values().any(|links| links.is_up()) {
+        while begun.elapsed() < patience && !self.is_reached() {
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Whether any host can be reached.
+    pub fn is_reached(&self) -> bool {
+        self.0.links.load().values().any(|links| links.is_up())
+    }
+
+    /// Appends what is known of hosts in Prometheus' text form.
+    pub fn metrics(&self, out: &mut String) {
+        let hosts = self.0.balancer.hosts(self.0.now());
+        let standings = [Standing::Ready, Standing::Suspect, Standing::Ejected, Standing::Draining];
+        out.push_str("# HELP samovar_gateway_hosts Hosts by how this gateway finds them.\n");
+        out.push_str("# TYPE samovar_gateway_hosts gauge\n");
+        for standing in standings {
+            let count = hosts.iter().filter(|(_, known)| *known == standing).count();
+            let name = format!("{standing:?}").to_ascii_lowercase();
+            out.push_str(&format!("samovar_gateway_hosts{{standing=\"{name}\"}} {count}\n"));
+        }
+        out.push_str("# HELP samovar_gateway_host_in_flight Requests of this gateway that the host has not ended.\n");
+        out.push_str("# TYPE samovar_gateway_host_in_flight gauge\n");
+        for (host, _) in &hosts {
+            let (name, in_flight) = (host.id(), host.in_flight());
+            out.push_str(&format!("samovar_gateway_host_in_flight{{host=\"{name}\"}} {in_flight}\n"));
         }
     }
 
