@@ -116,17 +116,14 @@ impl Troubles {
         let now = Instant::now();
         let (due, still) = std::mem::take(&mut self.current).into_iter().partition(|(_, until)| *until <= now);
         self.current = still;
-        for (trouble, _) in due {
-            self.mend(trouble, cluster).await;
-        }
+        self.mend_each(due, cluster).await;
         self.watch(cluster)
     }
 
     /// Mends everything, and waits until every member accepts. Tells who ended by itself.
     pub(super) async fn mend_all(&mut self, cluster: &mut Cluster) -> Vec<String> {
-        for (trouble, _) in std::mem::take(&mut self.current) {
-            self.mend(trouble, cluster).await;
-        }
+        let all = std::mem::take(&mut self.current);
+        self.mend_each(all, cluster).await;
         let mut violations = Vec::new();
         let end = Instant::now() + crate::DEADLINE;
         loop {
@@ -139,6 +136,14 @@ impl Troubles {
                 return violations.into_iter().chain(late).collect();
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Mends them, hosts that are drained last: while NATS has no quorum that cannot be done.
+    async fn mend_each(&mut self, mut due: Vec<(Trouble, Instant)>, cluster: &mut Cluster) {
+        due.sort_by_key(|(trouble, _)| matches!(trouble, Trouble::Drain(_)));
+        for (trouble, _) in due {
+            self.mend(trouble, cluster).await;
         }
     }
 
