@@ -1,9 +1,11 @@
 //! How to reach NATS, and how long to wait for it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::NatsError;
+use super::servers::without_login;
 
 /// A certificate and its key, as files in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +17,10 @@ pub struct ClientCertificate {
 }
 
 /// How to reach NATS. Made by [`NatsConfig::new`], changed by hand, checked by [`Nats::connect`](super::Nats::connect).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NatsConfig {
-    /// Addresses of the servers, as in `nats://10.0.0.1:4222` or `tls://…`; one that answers is enough.
+    /// Addresses of the servers, as in `nats://10.0.0.1:4222` or `tls://…`; one that answers is enough. A login in the first
+    /// that has one, as in `nats://user:password@…` or `nats://token@…`, is used for all.
     pub servers: Vec<String>,
     /// A credentials file (JWT and NKey seed). None by default.
     pub credentials: Option<PathBuf>,
@@ -46,6 +49,22 @@ pub struct NatsConfig {
     pub host_renewal: Duration,
     /// After how much silence a host or a gateway is gone; suspect after half of it. Default 15 s.
     pub host_expiry: Duration,
+}
+
+/// Without the logins in the servers' addresses.
+impl fmt::Debug for NatsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<_> = self.servers.iter().map(|server| without_login(server)).collect();
+        let Self { namespace, replicas, credentials, root_ca, client_certificate, .. } = self;
+        f.debug_struct("NatsConfig")
+            .field("servers", &servers)
+            .field("namespace", namespace)
+            .field("replicas", replicas)
+            .field("credentials", credentials)
+            .field("root_ca", root_ca)
+            .field("client_certificate", client_certificate)
+            .finish_non_exhaustive()
+    }
 }
 
 impl NatsConfig {

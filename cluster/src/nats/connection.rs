@@ -15,6 +15,7 @@ use tokio::sync::{OnceCell, watch};
 
 use super::NatsConfig;
 use super::buckets::Buckets;
+use super::servers::{Login, Servers};
 
 /// The oldest server that is accepted.
 const OLDEST: (i64, i64, i64) = (2, 12, 0);
@@ -106,8 +107,9 @@ impl Nats {
     pub async fn connect(config: NatsConfig) -> Result<Self, NatsError> {
         config.check()?;
         let (tell, link) = watch::channel(Link::Away("not connected yet".to_owned()));
-        let client = options(&config, tell).await?.connect(&config.servers).await;
-        let client = client.map_err(|error| NatsError::Config(format!("{}: {error}", config.servers.join(", "))))?;
+        let Servers { addresses, login } = Servers::read(&config.servers)?;
+        let client = options(&config, login.as_ref(), tell).await?.connect(addresses).await;
+        let client = client.map_err(|error| NatsError::Config(error.to_string()))?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(config.answer_timeout);
         let buckets = Buckets::of(&config.namespace);
@@ -194,12 +196,22 @@ impl Nats {
     }
 }
 
-async fn options(config: &NatsConfig, tell: watch::Sender<Link>) -> Result<ConnectOptions, NatsError> {
-    let mut options = match &config.credentials {
-        None => ConnectOptions::new(),
-        Some(file) => ConnectOptions::with_credentials_file(file)
+async fn options(
+    config: &NatsConfig,
+    login: Option<&Login>,
+    tell: watch::Sender<Link>,
+) -> Result<ConnectOptions, NatsError> {
+    let mut options = match (&config.credentials, login) {
+        (None, None) => ConnectOptions::new(),
+        (None, Some(login)) => login.add_to(ConnectOptions::new()),
+        (Some(file), None) => ConnectOptions::with_credentials_file(file)
             .await
             .map_err(|error| NatsError::Config(format!("credentials file {}: {error}", file.display())))?,
+        (Some(file), Some(_)) => {
+            let file = file.display();
+            let text = format!("a login in the URL and the credentials file {file}: use one of them");
+            return Err(NatsError::Config(text));
+        }
     };
     if let Some(file) = &config.root_ca {
         options = options.add_root_certificates(file.clone()).require_tls(true);

@@ -20,6 +20,7 @@ mod member_table;
 mod membership;
 mod record;
 mod registry;
+mod servers;
 mod snapshot_file;
 mod table;
 mod watcher;
