@@ -20,8 +20,8 @@ pub(crate) struct LogOptions {
 impl LogOptions {
     /// Begins to log.
     pub(crate) fn begin(&self) -> anyhow::Result<()> {
-        // The client of NATS tells of every connection; what matters of that is told in `cluster`.
-        let quiet = if self.log.contains("async_nats") { "" } else { ",async_nats=warn" };
+        // The client of NATS tells of every attempt to connect; what matters of that is told in `cluster`.
+        let quiet = if self.log.contains("async_nats") { "" } else { ",async_nats=off" };
         let filter =
             EnvFilter::try_new(format!("{}{quiet}", self.log)).with_context(|| format!("--log {}", self.log))?;
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

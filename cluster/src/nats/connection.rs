@@ -8,22 +8,19 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::jetstream::context::{AccountErrorKind, PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, Context, ErrorCode};
-use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event};
 use tokio::sync::{OnceCell, watch};
 
 use super::NatsConfig;
 use super::buckets::Buckets;
-use super::servers::{Login, Servers};
+pub(super) use super::link::Link;
+use super::link::{self, LinkState};
+use super::servers::Servers;
 
 /// The oldest server that is accepted.
 const OLDEST: (i64, i64, i64) = (2, 12, 0);
-
-/// A connection that is silent for this long is asked for a sign of life; after three it counts as lost.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// The longest pause between two attempts to connect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why NATS cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -50,10 +47,7 @@ pub enum NatsError {
         reason: String,
     },
     /// A server answers, and does not let this process in: it may later, if somebody changes its accounts.
-    #[error(
-        "NATS refuses this process ({0}): give it credentials of a user that the server knows, which have not expired or been \
-         revoked"
-    )]
+    #[error("NATS refuses this process: {0}")]
     Refused(String),
     /// No server answers: it may be back later.
     #[error("NATS is away: {0}")]
@@ -70,17 +64,6 @@ impl NatsError {
     }
 }
 
-/// Whether there is a connection now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Link {
-    /// There is none, for this reason.
-    Away(String),
-    /// There is none, because the server that was asked last wants other credentials.
-    Refused(String),
-    /// There is one.
-    Connected,
-}
-
 /// A connection to NATS. Clones share it; it is closed when the last one is dropped.
 #[derive(Clone)]
 pub struct Nats {
@@ -92,6 +75,7 @@ struct Inner {
     client: Client,
     jetstream: Context,
     buckets: Buckets,
+    state: Arc<LinkState>,
     link: watch::Receiver<Link>,
     /// Set once the server and the buckets have been found good.
     checked: OnceCell<()>,
@@ -106,20 +90,19 @@ impl Nats {
     /// JetStream, or buckets set up differently.
     pub async fn connect(config: NatsConfig) -> Result<Self, NatsError> {
         config.check()?;
-        let (tell, link) = watch::channel(Link::Away("not connected yet".to_owned()));
         let Servers { addresses, login } = Servers::read(&config.servers)?;
-        let client = options(&config, login.as_ref(), tell).await?.connect(addresses).await;
+        let buckets = Buckets::of(&config.namespace);
+        let state = Arc::new(LinkState::new(&config, login.as_ref(), &buckets));
+        let client = link::options(&config, login.as_ref(), state.clone()).await?.connect(addresses).await;
         let client = client.map_err(|error| NatsError::Config(error.to_string()))?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(config.answer_timeout);
-        let buckets = Buckets::of(&config.namespace);
-        let patience = config.patience;
-        let nats =
-            Self { inner: Arc::new(Inner { config, client, jetstream, buckets, link, checked: OnceCell::new() }) };
+        let (patience, link, checked) = (config.patience, state.watch(), OnceCell::new());
+        let nats = Self { inner: Arc::new(Inner { config, client, jetstream, buckets, state, link, checked }) };
         match tokio::time::timeout(patience, nats.first_check()).await {
             Ok(checked) => checked?,
             Err(_) if matches!(*nats.link().borrow(), Link::Refused(_)) => nats.ready().await?,
-            Err(_) => tracing::warn!(state = ?*nats.link().borrow(), "NATS is not usable yet: going on without it"),
+            Err(_) => tracing::warn!("NATS is not usable yet: going on without it"),
         }
         Ok(nats)
     }
@@ -136,7 +119,7 @@ impl Nats {
 
     /// Whether there is a connection to a server now.
     pub fn is_connected(&self) -> bool {
-        *self.inner.link.borrow() == Link::Connected
+        matches!(*self.inner.link.borrow(), Link::Connected(_))
     }
 
     /// Passes when a server is connected that can be used, whose buckets are there.
@@ -147,9 +130,19 @@ impl Nats {
         match &*self.inner.link.borrow() {
             Link::Away(reason) => return Err(NatsError::Away(reason.clone())),
             Link::Refused(reason) => return Err(NatsError::Refused(reason.clone())),
-            Link::Connected => {}
+            Link::Connected(_) => {}
         }
-        self.inner.checked.get_or_try_init(|| self.check()).await.copied()
+        self.inner.checked.get_or_try_init(|| self.check()).await.copied().map_err(|error| self.told(error))
+    }
+
+    /// Adds to the error what may be its cause.
+    fn told(&self, error: NatsError) -> NatsError {
+        match (error, self.inner.state.violation()) {
+            (NatsError::Store(text), Some(violation)) => {
+                NatsError::Store(format!("{text}; the server forbids: {}", violation.what))
+            }
+            (error, _) => error,
+        }
     }
 
     async fn check(&self) -> Result<(), NatsError> {
@@ -194,75 +187,6 @@ impl Nats {
     pub(super) fn link(&self) -> watch::Receiver<Link> {
         self.inner.link.clone()
     }
-}
-
-async fn options(
-    config: &NatsConfig,
-    login: Option<&Login>,
-    tell: watch::Sender<Link>,
-) -> Result<ConnectOptions, NatsError> {
-    let mut options = match (&config.credentials, login) {
-        (None, None) => ConnectOptions::new(),
-        (None, Some(login)) => login.add_to(ConnectOptions::new()),
-        (Some(file), None) => ConnectOptions::with_credentials_file(file)
-            .await
-            .map_err(|error| NatsError::Config(format!("credentials file {}: {error}", file.display())))?,
-        (Some(file), Some(_)) => {
-            let file = file.display();
-            let text = format!("a login in the URL and the credentials file {file}: use one of them");
-            return Err(NatsError::Config(text));
-        }
-    };
-    if let Some(file) = &config.root_ca {
-        options = options.add_root_certificates(file.clone()).require_tls(true);
-    }
-    if let Some(files) = &config.client_certificate {
-        options = options.add_client_certificate(files.certificate.clone(), files.key.clone()).require_tls(true);
-    }
-    let tell = Arc::new(tell);
-    Ok(options
-        .name("samovar")
-        .retry_on_initial_connect()
-        .max_reconnects(None)
-        .connection_timeout(config.answer_timeout)
-        .ping_interval(PING_INTERVAL)
-        .reconnect_delay_callback(|attempt| {
-            LONGEST_PAUSE
-                .min(Duration::from_millis(20) * 2_u32.saturating_pow(u32::try_from(attempt).unwrap_or(8).min(8)))
-        })
-        .event_callback(move |event| {
-            let tell = tell.clone();
-            async move { note(&tell, &event) }
-        }))
-}
-
-/// Takes over what the client tells about its connection. Every new connection is told, other events only if they say more.
-fn note(link: &watch::Sender<Link>, event: &Event) {
-    link.send_if_modified(|link| match event {
-        Event::Connected => {
-            *link = Link::Connected;
-            true
-        }
-        Event::ClientError(ClientError::Other(reason)) if *link != Link::Connected && is_refusal(reason) => {
-            *link = Link::Refused(reason.clone());
-            true
-        }
-        Event::Disconnected | Event::Closed => {
-            *link = Link::Away("the connection was lost".to_owned());
-            true
-        }
-        Event::ClientError(_) | Event::ServerError(_) if *link != Link::Connected => {
-            *link = Link::Away(event.to_string());
-            true
-        }
-        _ => false,
-    });
-}
-
-/// Whether connecting failed because the server did not like the credentials. The client tells this in words alone.
-fn is_refusal(reason: &str) -> bool {
-    let refusals = [ConnectErrorKind::AuthorizationViolation, ConnectErrorKind::Authentication];
-    refusals.iter().any(|refusal| refusal.to_string() == reason)
 }
 
 /// Whether a write was refused because the condition it was under did not hold, or may not: a cluster says so with another

@@ -42,7 +42,7 @@ impl<R: Record> Judge<R> {
                     trusted = Instant::now() + expiry;
                 }
             }
-            let away = *link.borrow_and_update() != Link::Connected;
+            let away = !matches!(*link.borrow_and_update(), Link::Connected(_));
             if away || (Instant::now() >= trusted && self.nobody_can_renew(expiry).await) {
                 trusted = Instant::now() + expiry;
             }

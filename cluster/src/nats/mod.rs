@@ -15,14 +15,17 @@ mod gateways;
 mod host_table;
 mod judge;
 mod lease;
+mod link;
 mod lock;
 mod member_table;
 mod membership;
 mod record;
 mod registry;
+mod said;
 mod servers;
 mod snapshot_file;
 mod table;
+mod trouble;
 mod watcher;
 
 pub use artifacts::NatsArtifacts;

@@ -69,6 +69,14 @@ impl Login {
             Self::Token(token) => options.token(token),
         }
     }
+
+    /// What it is called where it is refused.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Password { user, .. } => format!("user `{user}` with the password in the URL"),
+            Self::Token(_) => "the token in the URL".to_owned(),
+        }
+    }
 }
 
 /// Users and passwords in a URL stand for any bytes by `%` and two digits.

@@ -72,7 +72,7 @@ impl<T: Follower> Watcher<T> {
         let mut link = self.nats.link();
         loop {
             let connection = link.borrow_and_update().clone();
-            if connection != Link::Connected {
+            if !matches!(connection, Link::Connected(_)) {
                 if link.changed().await.is_err() {
                     return;
                 }

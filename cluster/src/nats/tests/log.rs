@@ -2,7 +2,9 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use tokio::time::{sleep, timeout};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
 
@@ -40,5 +42,20 @@ impl Log {
 
     pub(super) fn text(&self) -> String {
         String::from_utf8(self.written.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines that have these words.
+    pub(super) fn lines(&self, words: &str) -> Vec<String> {
+        self.text().lines().filter(|line| line.contains(words)).map(ToOwned::to_owned).collect()
+    }
+
+    /// Waits until a line has these words.
+    pub(super) async fn says(&self, words: &str) {
+        let said = async {
+            while self.lines(words).is_empty() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(timeout(Duration::from_secs(30), said).await.is_ok(), "nothing about `{words}`: {}", self.text());
     }
 }

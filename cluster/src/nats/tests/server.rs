@@ -121,7 +121,8 @@ impl Server {
         panic!("nats-server told no ports: {}", self.log());
     }
 
-    fn log(&self) -> String {
+    /// What it said since its last start.
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 

@@ -56,12 +56,24 @@ async fn server_and_client_know_each_other_by_certificates() {
     Nats::connect(known.clone()).await.unwrap().ready().await.unwrap();
     let impatient = NatsConfig { patience: Duration::from_secs(1), ..known };
     let strangers = [
-        NatsConfig { root_ca: Some(theirs.authority), ..impatient.clone() },
-        NatsConfig { client_certificate: Some(theirs.signed), ..impatient.clone() },
-        NatsConfig { client_certificate: None, ..impatient },
+        (NatsConfig { root_ca: Some(theirs.authority), ..impatient.clone() }, "is not trusted"),
+        (
+            NatsConfig { client_certificate: Some(theirs.signed), ..impatient.clone() },
+            "another certificate than that of",
+        ),
+        (
+            NatsConfig { client_certificate: None, ..impatient.clone() },
+            "a certificate: give --nats-cert and --nats-key",
+        ),
+        // Without anything: the server says that it speaks TLS, and the system trusts nobody who signed its certificate.
+        (NatsConfig { client_certificate: None, root_ca: None, ..impatient.clone() }, "with --nats-ca"),
     ];
-    for stranger in strangers {
+    for (stranger, words) in strangers {
         let refused = Nats::connect(stranger).await.unwrap().ready().await;
-        assert!(matches!(&refused, Err(NatsError::Away(_))), "{refused:?}");
+        assert!(matches!(&refused, Err(NatsError::Away(text)) if text.contains(words)), "{words}: {refused:?}");
     }
+    let plain = Server::start();
+    let refused = Nats::connect(NatsConfig { servers: vec![plain.url()], ..impatient }).await.unwrap().ready().await;
+    let words = "the server does not speak TLS, which tls://, --nats-ca and --nats-cert ask for";
+    assert!(matches!(&refused, Err(NatsError::Away(text)) if text.contains(words)), "{refused:?}");
 }
