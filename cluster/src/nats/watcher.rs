@@ -2,8 +2,9 @@
 //!
 //! It works in sessions. A session asks the stream's leader how far the stream is, reads the last message of every subject
 //! up to there into a table of its own, swaps that in, and then follows message by message. It ends after 60 s, at a
-//! reconnect, at any error, or when someone finds the table behind; and the next one begins. While NATS is away the table
-//! stays as it is. Nothing slow happens here: a watch that is not polled loses its consumer.
+//! reconnect, at any error, or when someone finds the table behind; and the next one begins. While NATS is away the table stays
+//! as it is. Nothing slow happens here: a watch that is not polled loses its
+//! consumer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,14 +18,16 @@ use tokio::time::{Instant, timeout};
 
 use super::buckets::Bucket;
 use super::connection::Link;
+use super::said::Said;
 use super::{Nats, NatsError};
 
 /// How often everything is read again, in case something was missed that nothing told.
 const RESYNC: Duration = Duration::from_secs(60);
 /// How long the first part of a session may go without a message.
 const SILENCE: Duration = Duration::from_secs(5);
-/// The pause after a session that failed.
-const PAUSE: Duration = Duration::from_millis(250);
+/// The pause after a session that failed; twice as long after each that follows it.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// One message of a bucket.
 pub(super) struct Message<'a> {
@@ -70,28 +73,40 @@ impl<T: Follower> Watcher<T> {
     /// Runs until it is aborted.
     pub(super) async fn run(self) {
         let mut link = self.nats.link();
+        let mut failures = Failures::new();
         loop {
             let connection = link.borrow_and_update().clone();
             if !matches!(connection, Link::Connected(_)) {
+                failures.end();
                 if link.changed().await.is_err() {
                     return;
                 }
                 continue;
             }
-            if let Err(error) = self.session().await {
-                tracing::warn!(bucket = self.bucket.name, %error, "the watch ended; it begins again");
-                tokio::time::sleep(PAUSE).await;
+            let Err(error) = self.session(&mut failures).await else { continue };
+            failures.tell(&self.bucket, &error);
+            tokio::select! {
+                () = tokio::time::sleep(failures.pause()) => {}
+                changed = link.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    failures.end();
+                }
             }
         }
     }
 
-    async fn session(&self) -> Result<(), NatsError> {
+    async fn session(&self, failures: &mut Failures) -> Result<(), NatsError> {
         self.nats.ready().await?;
         let mut link = self.nats.link();
         link.mark_unchanged();
         let stream = self.nats.jetstream().get_stream(&self.bucket.stream).await.map_err(store)?;
         let mut messages = self.subscribe(&stream).await?;
         self.take_all(stream.cached_info(), &mut messages).await?;
+        if failures.end() {
+            tracing::info!(bucket = self.bucket.name, "the watch goes on");
+        }
         let end = Instant::now() + RESYNC;
         loop {
             let message = tokio::select! {
@@ -159,6 +174,36 @@ impl<T: Follower> Watcher<T> {
     }
 }
 
+/// Sessions that failed, one after the other.
+struct Failures {
+    pause: Duration,
+    said: Said,
+}
+
+impl Failures {
+    fn new() -> Self {
+        Self { pause: FIRST_PAUSE, said: Said::for_a_minute() }
+    }
+
+    fn tell(&self, bucket: &Bucket, error: &NatsError) {
+        if self.said.is_news(&error.to_string()) {
+            tracing::warn!(bucket = bucket.name, %error, "the watch failed: the table stays as it is, and it is tried again");
+        }
+    }
+
+    /// How long to wait now.
+    fn pause(&mut self) -> Duration {
+        let longer = LONGEST_PAUSE.min(self.pause * 2);
+        std::mem::replace(&mut self.pause, longer)
+    }
+
+    /// They are over. Whether any was told.
+    fn end(&mut self) -> bool {
+        self.pause = FIRST_PAUSE;
+        self.said.forget()
+    }
+}
+
 fn next<M, E: std::fmt::Display>(message: Option<Result<M, E>>) -> Result<M, NatsError> {
     match message {
         Some(Ok(message)) => Ok(message),
@@ -169,4 +214,18 @@ fn next<M, E: std::fmt::Display>(message: Option<Result<M, E>>) -> Result<M, Nat
 
 fn store(error: impl std::fmt::Display) -> NatsError {
     NatsError::Store(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_five_seconds_and_begin_anew_after_a_success() {
+        let mut failures = Failures::new();
+        let pauses: Vec<_> = (0..7).map(|_| failures.pause().as_millis()).collect();
+        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        failures.end();
+        assert_eq!(failures.pause(), FIRST_PAUSE);
+    }
 }

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::log::Log;
 use super::membership::quick;
 use super::server::Server;
 use super::{Process, config};
-use crate::contract::membership::host;
-use crate::contract::{name, revision};
+use crate::contract::membership::{host, joined, until};
+use crate::contract::{gateways, name, revision};
 use crate::embedded::DataDir;
-use crate::nats::{Nats, NatsConfig, NatsMembership, NatsRegistry};
-use crate::{Membership, Registry};
+use crate::nats::{Nats, NatsConfig, NatsGateways, NatsMembership, NatsRegistry};
+use crate::{Gateways, Membership, Registry};
 
 /// What the first start of a process ends with.
 async fn first_start(config: NatsConfig) -> String {
@@ -147,4 +147,41 @@ async fn a_first_start_that_is_forbidden_names_what_is() {
     let answer_timeout = Duration::from_millis(300);
     let refused = first_start(NatsConfig { answer_timeout, ..with_login("me:p", &server) }).await;
     assert!(refused.contains("the server forbids: Permissions Violation for Publish to \"$JS.API.INFO\""), "{refused}");
+}
+
+#[tokio::test]
+async fn a_watch_that_fails_is_tried_more_and_more_rarely_and_told_once() {
+    let log = Log::begin();
+    let consumers = "$JS.API.CONSUMER.CREATE.KV_samovar_gateway";
+    let forbidden = format!("\"{consumers}\", \"{consumers}.>\"");
+    let mut server = Server::with(without(&forbidden));
+    let answer_timeout = Duration::from_millis(200);
+    let known = NatsConfig { servers: with_login("me:p", &server).servers, answer_timeout, ..quick(&server) };
+    let nats = Nats::connect(known).await.unwrap();
+    let process = NatsGateways::open(&nats);
+    let membership = NatsMembership::open(&nats, None);
+    let _lease = process.join(gateways::gateway("g", 1)).await;
+    log.says("the watch failed").await;
+    sleep(Duration::from_secs(12)).await;
+    assert_eq!(log.lines("the watch failed").len(), 1, "{}", log.text());
+    assert_eq!(log.lines("forbids").len(), 1, "{}", log.text());
+    // 0.25 s, 0.5 s, 1 s, 2 s, 4 s and 5 s apart, with 0.2 s for the answer.
+    let attempts = server.log().matches("CONSUMER.CREATE.KV_samovar_gateway").count();
+    assert!((3..=7).contains(&attempts), "{attempts}: {}", server.log());
+    // What is wrong with one bucket is that one's trouble alone.
+    drop(joined(&membership, host("h", 5)).await);
+
+    // A new connection is used at once, however long the pause is by now.
+    server.kill();
+    log.says("the connection was lost").await;
+    let open = with_authorization("user: me, password: p")(server.store().to_str().unwrap());
+    server.reconfigure(open);
+    let end = Instant::now() + Duration::from_secs(20);
+    while !nats.is_connected() {
+        assert!(Instant::now() < end, "it connects again");
+        sleep(Duration::from_millis(5)).await;
+    }
+    let since = Instant::now();
+    until(&mut process.watch(), "the gateway is there", |table| !table.is_empty()).await;
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
 }

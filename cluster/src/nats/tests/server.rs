@@ -121,6 +121,11 @@ impl Server {
         panic!("nats-server told no ports: {}", self.log());
     }
 
+    /// Where its streams are.
+    pub(super) fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
     /// What it said since its last start.
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
