@@ -37,6 +37,7 @@ impl Member {
         if NatsRegistry::is_known(&data_dir) {
             nats.patience = WITHOUT_NATS;
         }
+        nats.data_dir = Some(data_dir.path().to_owned());
         let nats = Nats::connect(nats).await?;
         let registry = Arc::new(NatsRegistry::open(&nats, &data_dir).await?);
         let membership = Arc::new(NatsMembership::open(&nats, Some(data_dir.path())));

@@ -7,15 +7,19 @@
 //! | `<namespace>_gateway` | `$KV.<bucket>.<gateway>` | gateways' leases; forgotten a day after the last write |
 //! | `<namespace>_lock` | `$KV.<bucket>.<name>` | locks; gone some time after the last renewal |
 //! | `<namespace>_artifact` | `$O.<bucket>.>` | components: chunks, and one record for each that is whole |
+//!
+//! The stream of functions also has the cluster's id, and is made last: where it is, there is a whole cluster. It and the
+//! components are made once, when there is no cluster. The other three can be made again.
 
 use std::time::Duration;
 
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 
+use super::identity::{ClusterId, Identity};
 use super::{NatsConfig, NatsError};
 
 /// How many commits of one function are kept: enough to look up one whose answer was lost after others followed.
@@ -94,8 +98,14 @@ impl Buckets {
         }
     }
 
-    /// Makes the buckets that are not there, and checks those that are.
-    pub(super) async fn ensure(&self, jetstream: &Context, options: &NatsConfig) -> Result<(), NatsError> {
+    /// Makes the buckets that are not there, as far as they are not a cluster's that was lost, and checks those that are.
+    /// Answers whose they are.
+    pub(super) async fn ensure(
+        &self,
+        jetstream: &Context,
+        options: &NatsConfig,
+        identity: &Identity,
+    ) -> Result<ClusterId, NatsError> {
         let key_value = |bucket: &Bucket, history, max_age| Config {
             name: bucket.stream.clone(),
             subjects: vec![bucket.subject(">")],
@@ -104,22 +114,45 @@ impl Buckets {
             deny_delete: true,
             ..common(options.replicas)
         };
-        let artifacts = &self.artifacts;
-        let wanted = [
-            key_value(&self.functions, FUNCTION_HISTORY, Duration::ZERO),
+        let functions = key_value(&self.functions, FUNCTION_HISTORY, Duration::ZERO);
+        let artifacts = Config {
+            name: self.artifacts.stream.clone(),
+            subjects: vec![self.artifacts.chunks(">"), self.artifacts.records()],
+            ..common(options.replicas)
+        };
+        let leases = [
             key_value(&self.hosts, 1, HOST_AGE),
             key_value(&self.gateways, 1, GATEWAY_AGE),
             key_value(&self.locks, 1, options.lock_expiry),
-            Config {
-                name: artifacts.stream.clone(),
-                subjects: vec![artifacts.chunks(">"), artifacts.records()],
-                ..common(options.replicas)
-            },
         ];
-        for config in wanted {
-            ensure(jetstream, config).await?;
+        let cluster = match find(jetstream, &functions.name).await? {
+            Some(found) => {
+                check(&functions, &found.cached_info().config)?;
+                Some(identity.accept(found.cached_info())?)
+            }
+            None if identity.known().is_some() => return Err(identity.lost(&functions.name)),
+            None => None,
+        };
+        match find(jetstream, &artifacts.name).await? {
+            Some(found) => check(&artifacts, &found.cached_info().config)?,
+            None if cluster.is_some() => return Err(identity.lost(&artifacts.name)),
+            None => drop(make(jetstream, artifacts).await?),
         }
-        Ok(())
+        for config in leases {
+            match find(jetstream, &config.name).await? {
+                Some(found) => check(&config, &found.cached_info().config)?,
+                None => drop(make(jetstream, config).await?),
+            }
+        }
+        match cluster {
+            Some(cluster) => Ok(cluster),
+            None => {
+                let metadata = ClusterId::metadata_of_a_new_cluster()?;
+                // Another process may have been faster: what is there counts.
+                let made = make(jetstream, Config { metadata, ..functions }).await?;
+                identity.accept(made.cached_info())
+            }
+        }
     }
 }
 
@@ -137,27 +170,30 @@ fn common(replicas: usize) -> Config {
     }
 }
 
-/// Makes one stream, or checks the one that is there; two processes may do so at once.
-async fn ensure(jetstream: &Context, wanted: Config) -> Result<(), NatsError> {
-    let stream = wanted.name.clone();
-    match jetstream.get_stream(&stream).await {
-        Ok(found) => return check(&wanted, &found.cached_info().config),
+/// A stream, if it is there, with what its leader knows of it.
+pub(super) async fn find(jetstream: &Context, name: &str) -> Result<Option<Stream>, NatsError> {
+    match jetstream.get_stream(name).await {
+        Ok(found) => Ok(Some(found)),
         Err(error) => match error.kind() {
-            GetStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
-            _ => return Err(NatsError::Store(format!("stream {stream}: {error}"))),
+            GetStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            _ => Err(NatsError::Store(format!("stream {name}: {error}"))),
         },
     }
-    match jetstream.create_stream(wanted.clone()).await {
-        Ok(_) => Ok(()),
-        Err(error) => match error.kind() {
-            CreateStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NAME_EXIST => {
-                let found = jetstream.get_stream(&stream).await;
-                let found = found.map_err(|error| NatsError::Store(format!("stream {stream}: {error}")))?;
-                check(&wanted, &found.cached_info().config)
-            }
-            _ => Err(NatsError::Store(format!("stream {stream} cannot be made: {error}"))),
-        },
+}
+
+/// Makes a stream; one that another process makes at the same time is checked instead. Answers what is there then.
+async fn make(jetstream: &Context, wanted: Config) -> Result<Stream, NatsError> {
+    let name = wanted.name.clone();
+    if let Err(error) = jetstream.create_stream(wanted.clone()).await {
+        match error.kind() {
+            CreateStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NAME_EXIST => {}
+            _ => return Err(NatsError::Store(format!("stream {name} cannot be made: {error}"))),
+        }
     }
+    let found = find(jetstream, &name).await?;
+    let found = found.ok_or_else(|| NatsError::Store(format!("stream {name} was made and is not there")))?;
+    check(&wanted, &found.cached_info().config)?;
+    Ok(found)
 }
 
 /// What the protocols rely on must be so; anything else is the operator's business.

@@ -150,10 +150,10 @@ impl Shared {
 
     /// Waits until the table shows everything that is committed by now. Answers how many bytes an entry may have.
     async fn catch_up(&self, deadline: Instant) -> Result<usize, RegistryError> {
-        self.nats.ready().await.map_err(|error| RegistryError::Unavailable(error.to_string()))?;
+        let ready = timeout_at(deadline, self.nats.ready()).await;
+        ready.map_err(|_| unavailable("NATS does not answer"))?.map_err(unavailable)?;
         self.live(deadline).await?;
-        let stream = &self.nats.buckets().functions.stream;
-        let answer = timeout_at(deadline, self.nats.jetstream().get_stream(stream)).await;
+        let answer = timeout_at(deadline, self.nats.functions()).await;
         let answer = answer.map_err(|_| unavailable("the registry's stream does not answer"))?;
         let stream = answer.map_err(unavailable)?;
         let info = stream.cached_info();
@@ -192,6 +192,8 @@ impl Shared {
         self.nats.ready().await.map_err(unavailable)?;
         self.live(deadline).await?;
         let fence = async {
+            // Whoever removes what this table does not refer to must not do so in another cluster's store.
+            self.nats.functions().await.map_err(unavailable)?;
             let Buckets { functions, .. } = self.nats.buckets();
             let value = serde_json::to_vec(&entry(0, None)?).map_err(unavailable)?;
             let sent = self.nats.jetstream().publish(functions.subject(FENCE), value.into()).await;

@@ -34,6 +34,8 @@ pub struct NatsConfig {
     pub namespace: String,
     /// How many servers keep each bucket that is made: 1, 3 or 5. Default 1; 3 in production.
     pub replicas: usize,
+    /// Where this process keeps which cluster it belongs to, over restarts; nowhere by default.
+    pub data_dir: Option<PathBuf>,
     /// How long [`Nats::connect`](super::Nats::connect) waits for a first answer before it goes on without. Default 5 s.
     pub patience: Duration,
     /// How long one answer of NATS may take before the question is asked again. Default 2 s.
@@ -55,7 +57,7 @@ pub struct NatsConfig {
 impl fmt::Debug for NatsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let servers: Vec<_> = self.servers.iter().map(|server| without_login(server)).collect();
-        let Self { namespace, replicas, credentials, root_ca, client_certificate, .. } = self;
+        let Self { namespace, replicas, credentials, root_ca, client_certificate, data_dir, .. } = self;
         f.debug_struct("NatsConfig")
             .field("servers", &servers)
             .field("namespace", namespace)
@@ -63,6 +65,7 @@ impl fmt::Debug for NatsConfig {
             .field("credentials", credentials)
             .field("root_ca", root_ca)
             .field("client_certificate", client_certificate)
+            .field("data_dir", data_dir)
             .finish_non_exhaustive()
     }
 }
@@ -77,6 +80,7 @@ impl NatsConfig {
             client_certificate: None,
             namespace: "samovar".to_owned(),
             replicas: 1,
+            data_dir: None,
             patience: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(2),
             commit_timeout: Duration::from_secs(10),

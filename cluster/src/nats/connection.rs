@@ -1,26 +1,35 @@
 //! The connection to NATS: made once, kept up by the client, checked before it is relied on.
 //!
-//! States: away (never connected, or lost), refused (a server was reached, which does not let this process in) and connected;
-//! the client goes from one to the other by itself, for ever. Before
-//! the first use the server's version, JetStream and the buckets are checked, once.
+//! States: away (never connected, or lost), refused (a server was reached, which does not let this process in), connected, and
+//! usable: the server's version, JetStream, the buckets and whose
+//! they are were checked. Every new connection is checked before its first use, and again when a bucket turns out to be
+//! gone or another cluster's.
 
 use std::error::Error as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::context::{AccountErrorKind, PublishError, PublishErrorKind};
+use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{self, Context, ErrorCode};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, timeout};
 
 use super::NatsConfig;
-use super::buckets::Buckets;
+use super::buckets::{Bucket, Buckets, find};
+use super::identity::Identity;
 pub(super) use super::link::Link;
 use super::link::{self, LinkState};
+use super::said::Said;
 use super::servers::Servers;
 
 /// The oldest server that is accepted.
 const OLDEST: (i64, i64, i64) = (2, 12, 0);
+/// The pauses between attempts to find NATS usable at the start.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why NATS cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,12 +64,16 @@ pub enum NatsError {
     /// A server answers, but not with what was asked for: trying again may help.
     #[error("NATS: {0}")]
     Store(String),
+    /// What is in NATS is not the cluster that this process belongs to: nothing is taken from it or written to it, until it
+    /// is. The text says what to do.
+    #[error("{0}")]
+    Identity(String),
 }
 
 impl NatsError {
     /// Whether waiting may help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Refused(_) | Self::Store(_))
+        matches!(self, Self::Away(_) | Self::Refused(_) | Self::Store(_) | Self::Identity(_))
     }
 }
 
@@ -75,14 +88,19 @@ struct Inner {
     client: Client,
     jetstream: Context,
     buckets: Buckets,
+    identity: Identity,
     state: Arc<LinkState>,
     link: watch::Receiver<Link>,
-    /// Set once the server and the buckets have been found good.
-    checked: OnceCell<()>,
+    /// The connection on which everything was found good; 0 where none was.
+    good: AtomicU64,
+    /// Held during a check: one at a time. What came of the last one if it failed, and when.
+    checking: Mutex<Option<(Instant, NatsError)>>,
+    /// Of stores that are not this cluster's.
+    said: Said,
 }
 
 impl Nats {
-    /// Connects, checks the server, and makes the buckets that are not there. When no server answers within
+    /// Connects, checks the server, and makes the buckets where there is no cluster yet. When no server answers within
     /// [`NatsConfig::patience`], goes on without: the client keeps trying, and the checks are made when it succeeds.
     ///
     /// # Errors
@@ -91,15 +109,18 @@ impl Nats {
     pub async fn connect(config: NatsConfig) -> Result<Self, NatsError> {
         config.check()?;
         let Servers { addresses, login } = Servers::read(&config.servers)?;
+        let identity = Identity::read(config.data_dir.clone()).await?;
         let buckets = Buckets::of(&config.namespace);
         let state = Arc::new(LinkState::new(&config, login.as_ref(), &buckets));
         let client = link::options(&config, login.as_ref(), state.clone()).await?.connect(addresses).await;
         let client = client.map_err(|error| NatsError::Config(error.to_string()))?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(config.answer_timeout);
-        let (patience, link, checked) = (config.patience, state.watch(), OnceCell::new());
-        let nats = Self { inner: Arc::new(Inner { config, client, jetstream, buckets, state, link, checked }) };
-        match tokio::time::timeout(patience, nats.first_check()).await {
+        let patience = config.patience;
+        let (link, good, checking, said) = (state.watch(), AtomicU64::new(0), Mutex::default(), Said::for_a_minute());
+        let inner = Inner { config, client, jetstream, buckets, identity, state, link, good, checking, said };
+        let nats = Self { inner: Arc::new(inner) };
+        match timeout(patience, nats.first_check()).await {
             Ok(checked) => checked?,
             Err(_) if matches!(*nats.link().borrow(), Link::Refused(_)) => nats.ready().await?,
             Err(_) => tracing::warn!("NATS is not usable yet: going on without it"),
@@ -109,9 +130,14 @@ impl Nats {
 
     /// Tries until the check passes, or cannot.
     async fn first_check(&self) -> Result<(), NatsError> {
+        let mut pause = FIRST_PAUSE;
         loop {
             match self.ready().await {
-                Err(error) if error.is_passing() => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(NatsError::Away(_) | NatsError::Refused(_)) => tokio::time::sleep(FIRST_PAUSE).await,
+                Err(error) if error.is_passing() => {
+                    tokio::time::sleep(pause).await;
+                    pause = LONGEST_PAUSE.min(pause * 2);
+                }
                 done => return done,
             }
         }
@@ -122,31 +148,93 @@ impl Nats {
         matches!(*self.inner.link.borrow(), Link::Connected(_))
     }
 
-    /// Passes when a server is connected that can be used, whose buckets are there.
+    /// Whether there is a connection on which everything was found good.
+    pub(super) fn is_usable(&self) -> bool {
+        *self.inner.link.borrow() == Link::Connected(self.inner.good.load(Relaxed))
+    }
+
+    /// Passes when a server is connected that can be used, and has this cluster's buckets.
     ///
     /// # Errors
     /// When it cannot be used, or not now.
     pub async fn ready(&self) -> Result<(), NatsError> {
-        match &*self.inner.link.borrow() {
-            Link::Away(reason) => return Err(NatsError::Away(reason.clone())),
-            Link::Refused(reason) => return Err(NatsError::Refused(reason.clone())),
-            Link::Connected(_) => {}
+        let Inner { link, good, checking, .. } = &*self.inner;
+        let current = || match &*link.borrow() {
+            Link::Away(reason) => Err(NatsError::Away(reason.clone())),
+            Link::Refused(reason) => Err(NatsError::Refused(reason.clone())),
+            Link::Connected(number) => Ok(*number),
+        };
+        if good.load(Relaxed) == current()? {
+            return Ok(());
         }
-        self.inner.checked.get_or_try_init(|| self.check()).await.copied().map_err(|error| self.told(error))
+        let asked = Instant::now();
+        let mut failed = checking.lock().await;
+        let connection = current()?;
+        if good.load(Relaxed) == connection {
+            return Ok(());
+        }
+        // Who waited for a check has its outcome.
+        if let Some((_, error)) = failed.as_ref().filter(|(when, _)| *when > asked) {
+            return Err(error.clone());
+        }
+        let checked = timeout(self.inner.config.commit_timeout, self.check()).await;
+        let late = |_| Err(NatsError::Store("the server does not answer in time".to_owned()));
+        if let Err(error) = checked.unwrap_or_else(late) {
+            let error = self.told(error);
+            *failed = Some((Instant::now(), error.clone()));
+            return Err(error);
+        }
+        good.store(connection, Relaxed);
+        self.inner.said.forget();
+        Ok(())
     }
 
-    /// Adds to the error what may be its cause.
+    /// Says in the log what an operator must know at once, and adds to the error what may be its cause.
     fn told(&self, error: NatsError) -> NatsError {
-        match (error, self.inner.state.violation()) {
-            (NatsError::Store(text), Some(violation)) => {
-                NatsError::Store(format!("{text}; the server forbids: {}", violation.what))
+        match error {
+            NatsError::Identity(text) => {
+                if self.inner.said.is_news(&text) {
+                    tracing::error!("{text}");
+                }
+                NatsError::Identity(text)
             }
-            (error, _) => error,
+            NatsError::Store(text) => match self.inner.state.violation() {
+                Some(violation) => NatsError::Store(format!("{text}; the server forbids: {}", violation.what)),
+                None => NatsError::Store(text),
+            },
+            error => error,
         }
+    }
+
+    /// A bucket's stream, as its leader knows it now.
+    ///
+    /// # Errors
+    /// Where it is not there, which also makes the next use begin with a check.
+    pub(super) async fn stream(&self, bucket: &Bucket) -> Result<Stream, NatsError> {
+        let stream = find(self.jetstream(), &bucket.stream).await?;
+        stream.ok_or_else(|| {
+            self.inner.good.store(0, Relaxed);
+            NatsError::Store(format!("stream {} is not there", bucket.stream))
+        })
+    }
+
+    /// The stream of functions, which tells whose everything in NATS is.
+    ///
+    /// # Errors
+    /// Where it is not there, or is not this process's cluster's.
+    pub(super) async fn functions(&self) -> Result<Stream, NatsError> {
+        let Inner { buckets, identity, good, .. } = &*self.inner;
+        let found = find(self.jetstream(), &buckets.functions.stream).await?;
+        let own = found.ok_or_else(|| identity.lost(&buckets.functions.stream));
+        let own = own.and_then(|stream| identity.accept(stream.cached_info()).map(|_| stream));
+        own.map_err(|error| {
+            good.store(0, Relaxed);
+            self.told(error)
+        })
     }
 
     async fn check(&self) -> Result<(), NatsError> {
-        let Inner { client, jetstream, buckets, config, .. } = &*self.inner;
+        let Inner { client, jetstream, buckets, config, identity, .. } = &*self.inner;
         let version = client.server_info().version;
         if !client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
             return Err(NatsError::TooOld(version));
@@ -162,8 +250,9 @@ impl Nats {
             // A cluster whose servers have not found each other yet says so in other words.
             _ => NatsError::Store(error.to_string()),
         })?;
-        buckets.ensure(jetstream, config).await?;
-        tracing::info!(version, namespace = config.namespace, "NATS is there");
+        let cluster = buckets.ensure(jetstream, config, identity).await?;
+        identity.learn(&cluster).await?;
+        tracing::info!(version, namespace = config.namespace, %cluster, "NATS is there");
         Ok(())
     }
 

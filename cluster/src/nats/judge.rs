@@ -1,5 +1,5 @@
 //! The task that decides which members are suspect or gone: when time passes, when something is heard, and when the
-//! connection to NATS comes or goes.
+//! connection to NATS comes or goes. A store that is not this cluster's is as good as none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Nats;
 use super::buckets::Bucket;
-use super::connection::Link;
 use super::lease::put;
 use super::member_table::{MemberTable, Record};
 
@@ -42,8 +41,8 @@ impl<R: Record> Judge<R> {
                     trusted = Instant::now() + expiry;
                 }
             }
-            let away = !matches!(*link.borrow_and_update(), Link::Connected(_));
-            if away || (Instant::now() >= trusted && self.nobody_can_renew(expiry).await) {
+            link.mark_unchanged();
+            if !self.nats.is_usable() || (Instant::now() >= trusted && self.nobody_can_renew(expiry).await) {
                 trusted = Instant::now() + expiry;
             }
             self.table.judge(expiry, Instant::now() < trusted);

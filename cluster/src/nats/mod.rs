@@ -13,6 +13,7 @@ mod entry;
 mod garbage;
 mod gateways;
 mod host_table;
+mod identity;
 mod judge;
 mod lease;
 mod link;

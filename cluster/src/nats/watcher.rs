@@ -2,8 +2,8 @@
 //!
 //! It works in sessions. A session asks the stream's leader how far the stream is, reads the last message of every subject
 //! up to there into a table of its own, swaps that in, and then follows message by message. It ends after 60 s, at a
-//! reconnect, at any error, or when someone finds the table behind; and the next one begins. While NATS is away the table stays
-//! as it is. Nothing slow happens here: a watch that is not polled loses its
+//! reconnect, at any error, or when someone finds the table behind; and the next one begins. While NATS is away, or what is
+//! in it is not this cluster's, the table stays as it is. Nothing slow happens here: a watch that is not polled loses its
 //! consumer.
 
 use std::sync::Arc;
@@ -101,8 +101,8 @@ impl<T: Follower> Watcher<T> {
         self.nats.ready().await?;
         let mut link = self.nats.link();
         link.mark_unchanged();
-        let stream = self.nats.jetstream().get_stream(&self.bucket.stream).await.map_err(store)?;
-        let mut messages = self.subscribe(&stream).await?;
+        let stream = self.nats.stream(&self.bucket).await?;
+        let (consumer, mut messages) = self.subscribe(&stream).await?;
         self.take_all(stream.cached_info(), &mut messages).await?;
         if failures.end() {
             tracing::info!(bucket = self.bucket.name, "the watch goes on");
@@ -117,6 +117,10 @@ impl<T: Follower> Watcher<T> {
                 _ = link.changed() => return Ok(()),
             };
             let message = next(message)?;
+            if message.info().map_err(store)?.consumer != consumer {
+                // The client has made a new consumer: of a stream that may be another one by now.
+                return Ok(());
+            }
             self.table.advance(&self.read(&message)?);
         }
     }
@@ -134,12 +138,14 @@ impl<T: Follower> Watcher<T> {
             version = message.version;
         }
         let went_back = self.table.version().is_some_and(|known| end < known) && self.leader_is_behind().await?;
+        // At the end, since what was read may have been put in another's place before it was read.
+        self.nats.functions().await?;
         if went_back {
             tracing::error!(
                 bucket = self.bucket.name,
                 known = self.table.version(),
                 found = end,
-                "what is in NATS is older than what this process knows: was it restored or lost?"
+                "what is in NATS is older than what this process knows: it was restored from a backup, and is taken over"
             );
         }
         self.table.replace(draft, version.max(end), went_back);
@@ -149,7 +155,7 @@ impl<T: Follower> Watcher<T> {
     /// Asks again: between the leader's answer and now, this process may have committed.
     async fn leader_is_behind(&self) -> Result<bool, NatsError> {
         let known = self.table.version();
-        let stream = self.nats.jetstream().get_stream(&self.bucket.stream).await.map_err(store)?;
+        let stream = self.nats.stream(&self.bucket).await?;
         Ok(known.is_some_and(|known| stream.cached_info().state.last_sequence < known))
     }
 
@@ -160,8 +166,8 @@ impl<T: Follower> Watcher<T> {
         Ok(Message { key, value: &message.payload, version: info.stream_sequence, stored: info.published.into() })
     }
 
-    /// The last message of every subject, then every new one, in order.
-    async fn subscribe(&self, stream: &Stream) -> Result<Ordered, NatsError> {
+    /// The last message of every subject, then every new one, in order; and the name of the consumer that sends them.
+    async fn subscribe(&self, stream: &Stream) -> Result<(String, Ordered), NatsError> {
         let config = OrderedConfig {
             deliver_subject: self.nats.client().new_inbox(),
             description: Some(format!("samovar: the table of {}", self.bucket.name)),
@@ -170,7 +176,8 @@ impl<T: Follower> Watcher<T> {
             ..OrderedConfig::default()
         };
         let consumer = stream.create_consumer(config).await.map_err(store)?;
-        consumer.messages().await.map_err(store)
+        let name = consumer.cached_info().name.clone();
+        Ok((name, consumer.messages().await.map_err(store)?))
     }
 }
 
@@ -186,7 +193,8 @@ impl Failures {
     }
 
     fn tell(&self, bucket: &Bucket, error: &NatsError) {
-        if self.said.is_news(&error.to_string()) {
+        // That the store is another's is told once for all buckets, where it is found.
+        if !matches!(error, NatsError::Identity(_)) && self.said.is_news(&error.to_string()) {
             tracing::warn!(bucket = bucket.name, %error, "the watch failed: the table stays as it is, and it is tried again");
         }
     }

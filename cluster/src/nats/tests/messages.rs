@@ -120,6 +120,12 @@ async fn a_lost_connection_is_told_once() {
     log.says("connection refused").await;
     sleep(Duration::from_secs(3)).await;
     assert_eq!(log.lines("WARN").len(), 2, "{}", log.text());
+    server.restart();
+    let end = Instant::now() + Duration::from_secs(20);
+    while log.lines("INFO samovar_cluster::nats::connection: NATS is there").len() < 2 {
+        assert!(Instant::now() < end, "it is told that it is back: {}", log.text());
+        sleep(Duration::from_millis(10)).await;
+    }
     drop(process);
 }
 

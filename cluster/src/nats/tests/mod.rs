@@ -5,6 +5,7 @@ mod connection;
 mod credentials;
 mod garbage;
 mod gateways;
+mod identity;
 mod log;
 mod membership;
 mod messages;

@@ -126,6 +126,25 @@ impl Server {
         self.dir.path().join("store")
     }
 
+    /// Starts it without what it stored, which is now in the directory that is answered.
+    pub(super) fn restart_empty(&mut self) -> PathBuf {
+        self.kill();
+        let lost = self.dir.path().join("lost");
+        std::fs::rename(self.store(), &lost).unwrap();
+        self.restart();
+        lost
+    }
+
+    /// Starts it with this as what it stored.
+    pub(super) fn restart_with(&mut self, store: &Path) {
+        self.kill();
+        if self.store().exists() {
+            std::fs::remove_dir_all(self.store()).unwrap();
+        }
+        std::fs::rename(store, self.store()).unwrap();
+        self.restart();
+    }
+
     /// What it said since its last start.
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
