@@ -19,6 +19,7 @@ mod sticky;
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,8 @@ struct Inner {
     /// Called when a host could be reached and cannot any more, or the other way around.
     reached: Arc<Notify>,
     placements: DashMap<FunctionName, Weak<Placement>>,
+    /// At how many of them those that nobody has any more are thrown out.
+    look_through: AtomicUsize,
     started: Instant,
 }
 
@@ -90,11 +93,17 @@ impl RemoteHosts {
             links: ArcSwap::default(),
             reached: Arc::default(),
             placements: DashMap::new(),
+            look_through: AtomicUsize::new(1024),
             started: Instant::now(),
         }))
     }
 
+    /// What is kept of a function as long as any route points at it.
     fn placement(&self, function: &FunctionName) -> Arc<Placement> {
+        if self.0.placements.len() >= self.0.look_through.load(Relaxed) {
+            self.0.placements.retain(|_, placement| placement.strong_count() > 0);
+            self.0.look_through.store(2 * self.0.placements.len().max(512), Relaxed);
+        }
         let mut slot = self.0.placements.entry(function.clone()).or_default();
         slot.upgrade().unwrap_or_else(|| {
             let placement = Arc::new(Placement::new(function.as_str()));
@@ -115,12 +124,11 @@ impl Inner {
         let sent = Sent::new(request, &route.header);
         self.budget.request(self.now());
         let mut tried: Vec<HostId> = Vec::new();
-        let mut last = Fault::NoHost;
-        let mut is_first = true;
+        let Some(mut picked) = self.pick(route, &sent, &tried) else { return Err(Fault::NoHost) };
+        // A host that is not ready says so only if the request can be sent again.
+        let mut elapsed = (!sent.is_short()).then_some(Duration::ZERO);
         loop {
-            let Some(picked) = self.pick(route, &sent, &tried) else { return Err(last) };
             tried.push(picked.host().clone());
-            let elapsed = (!std::mem::replace(&mut is_first, false)).then(|| begun.elapsed());
             let hedge_after = self.config.hedge_after.filter(|_| elapsed.is_none() && sent.may_hedge());
             let answer = match hedge_after {
                 Some(after) => self.hedged(route, &sent, picked, after).await,
@@ -130,20 +138,19 @@ impl Inner {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            if failure.is_unprepared()
-                && elapsed.is_none()
-                && failure.may_retry(&sent)
-                && let Some(host) = tried.pop()
-            {
-                // Nothing has failed, and nothing is counted: where no other host is ready, the next attempt waits for it here.
-                route.placement.pass_over(host, self.now() + UNPREPARED);
-                continue;
-            }
             let in_time = begun.elapsed() < route.timeout;
-            if !(failure.may_retry(&sent) && tried.len() < MOST_TRIES && in_time && self.budget.retry(self.now())) {
+            if !(in_time && tried.len() < MOST_TRIES && failure.may_retry(&sent)) {
                 return Err(failure.fault());
             }
-            last = failure.fault();
+            let is_unprepared = failure.is_unprepared();
+            if is_unprepared && let Some(host) = tried.pop() {
+                // Nothing has failed, and nothing is counted: where no other host is ready, the next attempt waits for it.
+                route.placement.pass_over(host, self.now() + UNPREPARED);
+            }
+            elapsed = Some(begun.elapsed());
+            let next = self.pick(route, &sent, &tried).filter(|_| is_unprepared || self.budget.retry(self.now()));
+            let Some(next) = next else { return Err(failure.fault()) };
+            picked = next;
         }
     }
 

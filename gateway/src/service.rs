@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -182,9 +183,21 @@ fn check<'a>(config: &GatewayConfig, request: &'a Request<Incoming>) -> Result<&
     Ok(host)
 }
 
-/// Whether a text is made of what a host and a port are made of (RFC 3986, 3.2.2), without a user in front.
+/// Whether a text is a host, perhaps with a port (RFC 3986, 3.2.2), without a user in front.
 fn is_authority(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&b))
+    let mut colons = 0;
+    let plain = text.bytes().all(|b| {
+        colons += usize::from(b == b':');
+        b.is_ascii_alphanumeric() || b"-._:".contains(&b)
+    });
+    // Names and addresses of version 4, which are nearly all, need no more than that.
+    if plain && colons == 0 {
+        return !text.is_empty();
+    }
+    // An address of version 6 stands in brackets, and what follows is its port.
+    let port = text.rsplit_once(']').map_or(text, |(_, port)| port).rsplit_once(':').map_or("", |(_, port)| port);
+    let is_host = text.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty());
+    is_host && !text.contains('@') && port.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Takes out what only Samovar may say, and adds what it has to say.

@@ -25,8 +25,9 @@ use samovar_model::{
     BootEpoch, ByteSize, ComponentKind, Digest, Fault, FunctionState, HostCapacity, HostId, HostRecord, HostReport,
     HostState, Hosts, Member, Revision, RevisionNumber,
 };
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What a host does with a request.
@@ -36,6 +37,8 @@ enum Does {
     Fault(Fault),
     /// Reads the body, and loses the connection.
     Break,
+    /// Reads the body, and gives up this request alone.
+    Crash,
     /// Answers late.
     Late(Duration),
 }
@@ -54,6 +57,23 @@ struct Fake {
     name: String,
     script: Arc<Mutex<VecDeque<Does>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    /// Cuts all connections to it.
+    cut: Arc<Notify>,
+}
+
+/// Passes connections on, until they are cut.
+async fn proxy(listener: TcpListener, to: SocketAddr, cut: Arc<Notify>) {
+    loop {
+        let (mut from, _) = listener.accept().await.unwrap();
+        let cut = Arc::clone(&cut);
+        tokio::spawn(async move {
+            let Ok(mut to) = TcpStream::connect(to).await else { return };
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
+                () = cut.notified() => {}
+            }
+        });
+    }
 }
 
 impl Handler for Fake {
@@ -74,8 +94,12 @@ impl Handler for Fake {
                 response = response.map(|_| Full::default());
                 response.headers_mut().insert(FAULT, fault_header(&fault));
             }
-            // The task of the connection ends, and the connection with it.
-            Does::Break => panic!("the connection is lost, as the test wants it"),
+            Does::Break => {
+                self.cut.notify_waiters();
+                std::future::pending::<()>().await;
+            }
+            // The request's task ends, and its stream is reset.
+            Does::Crash => panic!("the request is given up, as the test wants it"),
         }
         response
     }
@@ -136,11 +160,14 @@ impl Rig {
         for number in 1..=count {
             let id: HostId = format!("h{number}").parse().unwrap();
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-            let address = listener.local_addr().unwrap().to_string();
+            let front = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let address = front.local_addr().unwrap().to_string();
+            let cut = Arc::new(Notify::new());
+            tokio::spawn(proxy(front, listener.local_addr().unwrap(), Arc::clone(&cut)));
             let (epoch, epochs_of) = watch::channel(BootEpoch(1));
             epochs.push(epoch);
             let name = HostName { id: id.clone(), epoch: epochs_of };
-            let fake = Fake { name: id.to_string(), script: Arc::clone(&script), seen: Arc::clone(&seen) };
+            let fake = Fake { name: id.to_string(), script: Arc::clone(&script), seen: Arc::clone(&seen), cut };
             tokio::spawn(serve(listener, identity.clone(), name, Arc::new(fake), CancellationToken::new()));
             members.insert(id.clone(), member(&id, address, HostState::Ready));
         }
@@ -185,6 +212,16 @@ impl Rig {
 
     fn will(&self, script: impl IntoIterator<Item = Does>) {
         self.script.lock().unwrap().extend(script);
+    }
+
+    /// Sends these bytes, and reads until the gateway has nothing more to say.
+    async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.gateway).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut said = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut said)).await;
+        assert!(read.is_ok(), "the gateway keeps the connection: {}", String::from_utf8_lossy(&said));
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     async fn call(&self, method: Method, body: &'static [u8]) -> (StatusCode, HeaderMap, String) {
@@ -256,15 +293,18 @@ async fn what_is_the_functions_own_is_told_and_not_tried_again() {
 #[tokio::test]
 async fn a_lost_request_is_sent_again_only_if_that_does_no_harm() {
     let rig = Rig::start(3).await;
-    rig.will([Does::Break]);
-    let (status, _, _) = rig.call(Method::PUT, b"body").await;
-    assert_eq!((status, rig.seen().len()), (StatusCode::OK, 2));
-    rig.reached(3).await;
-    rig.will([Does::Break]);
-    let (status, head, body) = rig.call(Method::POST, b"body").await;
-    assert_eq!((status, rig.seen().len()), (StatusCode::SERVICE_UNAVAILABLE, 1));
-    assert!(body.contains("/problems/host-lost"), "{body}");
-    assert!(head.get("retry-after").is_none(), "coming again by itself might run it twice");
+    for does in [Does::Break, Does::Crash] {
+        rig.will([does.clone()]);
+        let (status, _, _) = rig.call(Method::PUT, b"body").await;
+        assert_eq!((status, rig.seen().len()), (StatusCode::OK, 2), "{does:?}");
+        rig.reached(3).await;
+        rig.will([does.clone()]);
+        let (status, head, body) = rig.call(Method::POST, b"body").await;
+        assert_eq!((status, rig.seen().len()), (StatusCode::SERVICE_UNAVAILABLE, 1), "{does:?}");
+        assert!(body.contains("/problems/host-lost"), "{body}");
+        assert!(head.get("retry-after").is_none(), "coming again by itself might run it twice");
+        rig.reached(3).await;
+    }
 }
 
 #[tokio::test]
@@ -393,4 +433,56 @@ async fn the_only_host_compiles_a_function_while_its_caller_waits() {
     let seen = rig.seen();
     assert_eq!((status, seen.len()), (StatusCode::OK, 2));
     assert!(seen[1].headers.get(ELAPSED).is_some(), "what says that the host is to wait for it");
+}
+
+#[tokio::test]
+async fn no_head_takes_a_host_away_from_other_callers() {
+    let rig = Rig::start(2).await;
+    for _ in 0..4 {
+        let said = rig.raw(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: host, close\r\n\r\n").await;
+        assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+        for host in ["a%b", "a:b:c", "a:x", "[::1", "a@b", ":80"] {
+            let head = format!("GET /hello HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let said = rig.raw(head.as_bytes()).await;
+            assert!(said.starts_with("HTTP/1.1 400"), "{host}: {said}");
+        }
+    }
+    for host in ["a:80", "[::1]:80", "127.0.0.1", "A-b.c_d:1"] {
+        let head = format!("GET /hello HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert!(rig.raw(head.as_bytes()).await.starts_with("HTTP/1.1 200"), "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_cannot_take_out_what_the_gateway_says() {
+    let rig = Rig::start(1).await;
+    let request = Request::builder().header("connection", "forwarded").header("connection", "x-request-id, x-one");
+    rig.send(request.header("x-one", "1"), b"").await;
+    let seen = rig.seen().remove(0);
+    assert!(seen.headers.contains_key("x-request-id") && seen.headers.contains_key("forwarded"), "{:?}", seen.headers);
+    assert!(!seen.headers.contains_key("x-one"));
+}
+
+#[tokio::test]
+async fn a_body_that_its_caller_breaks_off_is_not_the_hosts_fault() {
+    let rig = Rig::start(2).await;
+    for _ in 0..12 {
+        let said =
+            rig.raw(b"POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzzz\r\n").await;
+        assert!(!said.contains("host-lost"), "{said}");
+    }
+    // Neither host is left alone for it.
+    rig.reached(2).await;
+}
+
+#[tokio::test]
+async fn hosts_are_reached_again_after_their_connections_broke() {
+    let rig = Rig::start(2).await;
+    for _ in 0..3 {
+        rig.will([Does::Break, Does::Break]);
+        let (status, _, _) = rig.call(Method::GET, b"").await;
+        assert!(status == StatusCode::OK || status == StatusCode::SERVICE_UNAVAILABLE, "{status}");
+        rig.script.lock().unwrap().clear();
+        rig.reached(2).await;
+    }
 }

@@ -14,6 +14,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -25,7 +26,7 @@ const AT_ONCE_BYTES: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Sender {
     h2: SendRequest<Bytes>,
-    ended: Arc<AtomicBool>,
+    ended: Arc<Ended>,
 }
 
 /// Why a request has no answer.
@@ -34,19 +35,22 @@ pub enum SendError {
     /// The host has not begun with it, and never will.
     #[error("not sent: {0}")]
     Unsent(#[source] h2::Error),
+    /// It cannot be a request of HTTP/2, and was not sent.
+    #[error("not a request that can be sent: {0}")]
+    Unfit(#[source] h2::Error),
     /// The connection broke, or the host gave it up: it may have begun.
     #[error("lost: {0}")]
     Lost(#[source] h2::Error),
 }
 
 impl Sender {
-    pub(crate) fn new(h2: SendRequest<Bytes>, ended: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(h2: SendRequest<Bytes>, ended: Arc<Ended>) -> Self {
         Self { h2, ended }
     }
 
     /// Whether no request can be sent any more.
     pub fn is_closed(&self) -> bool {
-        self.ended.load(Relaxed)
+        self.ended.flag.load(Relaxed)
     }
 
     /// Sends a request, whose URI must be absolute, and waits for the head of its answer.
@@ -80,10 +84,41 @@ impl Sender {
         Ok(response.map(|stream| Answer { stream, left: length, data_ended: false, _upload: upload }))
     }
 
-    /// The connection is at its end, or about to be: no more requests are sent on it.
+    /// Why h2 does not take a request: itself, or a connection that is at its end or about to be.
     fn unsent(&self, error: h2::Error) -> SendError {
-        self.ended.store(true, Relaxed);
+        if !(error.is_io() || error.is_go_away()) {
+            return SendError::Unfit(error);
+        }
+        self.ended.end();
         SendError::Unsent(error)
+    }
+
+    /// Waits until no request can be sent any more.
+    pub async fn closed(&self) {
+        self.ended.wait().await;
+    }
+}
+
+/// Whether a connection takes requests.
+#[derive(Default)]
+pub(crate) struct Ended {
+    flag: AtomicBool,
+    told: Notify,
+}
+
+impl Ended {
+    pub(crate) fn end(&self) {
+        self.flag.store(true, Relaxed);
+        self.told.notify_waiters();
+    }
+
+    async fn wait(&self) {
+        let mut told = std::pin::pin!(self.told.notified());
+        // Before the flag is read, so that what is told in between is heard.
+        told.as_mut().enable();
+        if !self.flag.load(Relaxed) {
+            told.await;
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::client::{SendError, Sender};
+use crate::client::{Ended, SendError, Sender};
 use crate::greeting::{
     End, HELLO_PATH, Hello, MAX_GREETING_BYTES, PROOF_PATH, PROTOCOL, Proof, Welcome, holds, nonce, prove,
 };
@@ -99,13 +98,13 @@ impl Connector {
             .initial_max_send_streams(FIRST_STREAMS)
             .handshake::<_, Bytes>(stream)
             .await?;
-        let ended = Arc::new(AtomicBool::new(false));
+        let ended = Arc::new(Ended::default());
         let sender = Sender::new(h2, Arc::clone(&ended));
         let pings = connection.ping_pong();
         let (interval, timeout) = (self.ping_interval, self.ping_timeout);
         let closed = tokio::spawn(async move {
             drive(connection, pings, interval, timeout).await;
-            ended.store(true, Relaxed);
+            ended.end();
         });
         let welcome = self.greet(&sender, address).await?;
         Ok(Link { sender, welcome, closed })
@@ -181,7 +180,7 @@ async fn call(
     let request = Request::post(format!("http://{address}{path}")).body(Full::<Bytes>::from(json));
     let request = request.map_err(|error| stranger(format!("address `{address}`: {error}")))?;
     let answer = sender.send(request).await.map_err(|error| match error {
-        SendError::Unsent(error) | SendError::Lost(error) => ConnectError::Broken(error),
+        SendError::Unsent(error) | SendError::Unfit(error) | SendError::Lost(error) => ConnectError::Broken(error),
     })?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), MAX_GREETING_BYTES).collect().await;

@@ -1,5 +1,7 @@
 //! One attempt to have a request answered by one host, and what its failure means for the next.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -28,23 +30,28 @@ pub(super) enum Failure {
     Told(Fault),
     /// It was never sent.
     Unsent,
-    /// The connection broke, and it may have been begun.
-    Lost,
+    /// The connection broke, or the host gave the request up, and it may have been begun.
+    Lost {
+        /// Whether it was the connection.
+        whole: bool,
+    },
+    /// The caller has not sent all of it.
+    Caller,
     /// The deadline has passed.
     Late(Duration),
 }
 
 impl Failure {
-    /// Whether trying it on another host is safe.
+    /// Whether trying it on another host is safe. If so, the body has been taken back for that.
     pub(super) fn may_retry(&self, sent: &Sent) -> bool {
         let is_safe = match self {
             // What is wrong with the function is so everywhere.
             Self::Told(fault) => fault.never_started() && fault.origin() == Origin::Platform,
             Self::Unsent => true,
-            Self::Lost => sent.head.method.is_idempotent(),
-            Self::Late(_) => false,
+            Self::Lost { .. } => sent.head.method.is_idempotent(),
+            Self::Late(_) | Self::Caller => false,
         };
-        is_safe && sent.body.can_replay()
+        is_safe && sent.body.take_back()
     }
 
     /// Whether the host has not compiled the function yet.
@@ -57,18 +64,24 @@ impl Failure {
         match self {
             Self::Told(fault) => fault,
             Self::Unsent => Fault::NoHost,
-            Self::Lost => Fault::HostLost,
+            Self::Lost { .. } => Fault::HostLost,
+            Self::Caller => Fault::CallerGone,
             Self::Late(limit) => Fault::Deadline(limit),
         }
     }
 
     /// Whether the host, or the way to it, is to blame.
     fn blames_host(&self) -> bool {
-        matches!(self, Self::Unsent | Self::Lost | Self::Late(_) | Self::Told(Fault::NotAvailable))
+        matches!(self, Self::Unsent | Self::Lost { whole: true } | Self::Late(_) | Self::Told(Fault::NotAvailable))
     }
 }
 
 impl Sent {
+    /// Whether a host that is not ready for it may say so: if all of it can be sent again.
+    pub(super) fn is_short(&self) -> bool {
+        self.body.is_short()
+    }
+
     /// Whether sending it twice at once does no harm, and costs little.
     pub(super) fn may_hedge(&self) -> bool {
         self.head.method.is_safe() && self.body.is_empty()
@@ -79,8 +92,8 @@ impl Sent {
         let (mut head, body) = request.into_parts();
         head.version = http::Version::HTTP_2;
         head.extensions.clear();
-        drop_hop_by_hop(&mut head.headers);
         let host = head.headers.remove(header::HOST);
+        drop_hop_by_hop(&mut head.headers);
         if head.uri.authority().is_none() {
             head.uri = absolute(&head.uri, host.as_ref());
         }
@@ -113,10 +126,16 @@ fn drop_hop_by_hop(map: &mut HeaderMap) {
         header::TRANSFER_ENCODING,
         header::UPGRADE,
     ];
-    if let Some(connection) = map.remove(header::CONNECTION) {
-        let named = connection.to_str().unwrap_or_default().split(',');
+    // What the gateway says itself is not the caller's to take out.
+    const KEPT: [HeaderName; 3] = [header::CONTENT_LENGTH, header::FORWARDED, headers::REQUEST_ID];
+    if map.contains_key(header::CONNECTION) {
+        let lines: Vec<HeaderValue> = map.get_all(header::CONNECTION).iter().cloned().collect();
+        map.remove(header::CONNECTION);
+        let named = lines.iter().flat_map(|line| line.to_str().unwrap_or_default().split(','));
         for name in named.filter_map(|name| HeaderName::try_from(name.trim()).ok()) {
-            map.remove(name);
+            if !KEPT.contains(&name) {
+                map.remove(name);
+            }
         }
     }
     for name in ALWAYS {
@@ -189,26 +208,43 @@ impl Inner {
         let ended = ended.unwrap_or(Err(Failure::Late(route.timeout)));
         let answered = ended.and_then(|mut response| {
             let load = response.headers_mut().remove(LOAD).and_then(|load| load.to_str().ok()?.parse().ok());
-            let told = message::fault(response.headers()).map(Failure::Told);
-            let failed = told.as_ref().is_some_and(Failure::blames_host);
-            self.heard(&mut guard, failed, begun.elapsed(), load);
-            told.map_or(Ok(response), Err)
+            match message::fault(response.headers()).map(Failure::Told) {
+                // It has neither served it nor failed.
+                Some(told) if told.is_unprepared() => Err(told),
+                Some(told) => {
+                    self.heard(&mut guard, told.blames_host(), begun.elapsed(), load);
+                    Err(told)
+                }
+                None => {
+                    self.heard(&mut guard, false, begun.elapsed(), load);
+                    Ok(response)
+                }
+            }
         });
-        match answered {
+        let failure = match answered {
             Ok(mut response) => {
                 if route.sticky && !hinted {
                     sticky::remember(response.headers_mut(), guard.host().id(), self.connector.identity());
                 }
-                Ok(response.map(|body| RemoteBody::new(body, guard, self.started)))
+                let (head, answer) = response.into_parts();
+                let (mut taken, deadline) = (Some((answer, guard)), begun + left);
+                let body = poll_fn(|cx| match taken.take() {
+                    Some((answer, guard)) => Poll::Ready(RemoteBody::read(answer, guard, self.started, deadline, cx)),
+                    None => Poll::Pending,
+                });
+                return match body.await {
+                    Ok(body) => Ok(Response::from_parts(head, body)),
+                    Err(_) => Err(Failure::Lost { whole: false }),
+                };
             }
-            Err(failure) => {
-                if !matches!(failure, Failure::Told(_)) {
-                    self.heard(&mut guard, true, begun.elapsed(), None);
-                }
-                guard.end(self.now());
-                Err(failure)
-            }
+            Err(Failure::Lost { .. }) if sent.body.is_broken() => Failure::Caller,
+            Err(failure) => failure,
+        };
+        if failure.blames_host() && !matches!(failure, Failure::Told(_)) {
+            self.heard(&mut guard, true, begun.elapsed(), None);
         }
+        guard.end(self.now());
+        Err(failure)
     }
 
     fn heard(&self, guard: &mut Guard, failed: bool, latency: Duration, load: Option<u32>) {
@@ -222,7 +258,9 @@ impl Inner {
         let sender = sender.map_err(|_| Failure::Unsent)?;
         sender.send(sent.request(elapsed)).await.map_err(|error| match error {
             SendError::Unsent(_) => Failure::Unsent,
-            SendError::Lost(_) => Failure::Lost,
+            SendError::Lost(error) => Failure::Lost { whole: !error.is_reset() },
+            // Checked when it came.
+            SendError::Unfit(_) => Failure::Caller,
         })
     }
 }

@@ -147,9 +147,11 @@ impl Keeper {
         if welcome.epoch < self.epoch {
             return Err(ConnectError::Stranger("an earlier run of the host is there".to_owned()));
         }
-        let _up = Up::begin(self, link.sender);
-        // It ends by itself only: an error of the task is an end, too.
-        drop(link.closed.await);
+        let ended = link.sender.clone();
+        let up = Up::begin(self, link.sender);
+        // A connection that is going away takes no more requests, and may live for long with those that it has.
+        ended.closed().await;
+        drop(up);
         Ok(())
     }
 }

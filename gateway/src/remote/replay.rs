@@ -30,6 +30,8 @@ pub(super) struct Read {
     kept: Option<Kept>,
     /// Counts attempts: only the last one may read on.
     attempt: u32,
+    /// Whether the caller's connection broke, or what it sent is not HTTP.
+    broken: bool,
 }
 
 #[derive(Default)]
@@ -52,7 +54,7 @@ impl Replay {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        let read = Read { rest: body, kept: Some(Kept::default()), attempt: 0 };
+        let read = Read { rest: body, kept: Some(Kept::default()), attempt: 0, broken: false };
         Self::Read(Arc::new(Mutex::new(read)))
     }
 
@@ -60,23 +62,40 @@ impl Replay {
         matches!(self, Self::Empty)
     }
 
-    /// Whether another attempt can be given all of the body.
-    pub(super) fn can_replay(&self) -> bool {
+    /// Whether it is short enough to be kept whole, as far as that is known before it is read.
+    pub(super) fn is_short(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Read(read) => lock(read).kept.is_some(),
+            Self::Read(read) => lock(read).rest.size_hint().exact().is_some_and(|bytes| bytes <= KEPT_BYTES as u64),
         }
     }
 
-    /// The body for an attempt. Those of earlier ones end in an error.
+    /// Whether the caller has failed to send it.
+    pub(super) fn is_broken(&self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Read(read) => lock(read).broken,
+        }
+    }
+
+    /// Takes the body back from the attempt that has it, for another one. False when it cannot be given all of it.
+    pub(super) fn take_back(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Read(read) => {
+                let mut read = lock(read);
+                // In one step: the attempt that has it may be reading on.
+                read.attempt += 1;
+                read.kept.is_some() && !read.broken
+            }
+        }
+    }
+
+    /// The body for an attempt.
     pub(super) fn begin(&self) -> HopBody {
         match self {
             Self::Empty => HopBody::Empty,
-            Self::Read(read) => {
-                let mut locked = lock(read);
-                locked.attempt += 1;
-                HopBody::Reading { read: Arc::clone(read), attempt: locked.attempt, next: 0 }
-            }
+            Self::Read(read) => HopBody::Reading { read: Arc::clone(read), attempt: lock(read).attempt, next: 0 },
         }
     }
 }
@@ -107,6 +126,7 @@ impl Read {
             }
         }
         let frame = ready!(Pin::new(&mut self.rest).poll_frame(cx));
+        self.broken |= matches!(frame, Some(Err(_)));
         if let Some(kept) = &mut self.kept {
             *next += 1;
             if !kept.take(&frame) {

@@ -26,8 +26,8 @@ pub(super) fn hint(head: &HeaderMap, identity: &Identity) -> Option<HostId> {
     host.parse().ok()
 }
 
-/// Has the caller come back to this host. Nothing where the cluster has no secret: a cookie that anyone can make would let
-/// callers choose their host.
+/// Has the caller come back to this host. Nothing where the cluster has no secret: with cookies that anyone can make, anyone
+/// could find out hosts' names.
 pub(super) fn remember(head: &mut HeaderMap, host: &HostId, identity: &Identity) {
     let Some(signature) = identity.sign(PURPOSE, host.as_str()) else { return };
     let cookie = format!("{COOKIE}={host}.{signature}; Path=/; HttpOnly; SameSite=Lax");
