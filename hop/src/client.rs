@@ -17,6 +17,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::merge::Merge;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How much of a request's body is sent before its answer is waited for, if it is there.
@@ -65,7 +67,7 @@ impl Sender {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError> + Send,
     {
-        let (head, body) = request.into_parts();
+        let (head, body) = request.map(Merge::new).into_parts();
         let mut h2 = self.h2.clone();
         poll_fn(|cx| h2.poll_ready(cx)).await.map_err(|error| self.unsent(error))?;
         let is_end = body.is_end_stream();

@@ -20,10 +20,13 @@ use crate::greeting::{
 use crate::identity::Identity;
 use crate::stream::Stream;
 
-/// What of an answer's body may be under way unread, of one request and of all on the connection. One reader that is slow stops
-/// its own answer; it takes 256 of them to stop the others.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+/// What of a body may be under way unread, at both ends. One reader that is slow stops its own body.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 128 << 10;
+/// The most that there is: the sum of the streams' windows is the bound, so that slow readers do not stop the others. The budget
+/// of small frames is half of it.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+/// Requests that were given up, and whose answers may still be on their way.
+const GIVEN_UP_STREAMS: usize = 10_000;
 
 /// Requests at once on a connection whose host has not told yet how many it takes.
 const FIRST_STREAMS: usize = 1_000;
@@ -95,7 +98,10 @@ impl Connector {
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .data_frame_budget(CONNECTION_WINDOW_BYTES as usize)
             .initial_max_send_streams(FIRST_STREAMS)
+            .max_concurrent_reset_streams(GIVEN_UP_STREAMS)
+            .max_local_error_reset_streams(None)
             .handshake::<_, Bytes>(stream)
             .await?;
         let ended = Arc::new(Ended::default());

@@ -13,6 +13,7 @@ pub mod connect;
 mod executor;
 mod greeting;
 pub mod identity;
+mod merge;
 pub mod message;
 pub mod serve;
 mod stream;

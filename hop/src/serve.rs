@@ -28,20 +28,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::connect::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 use crate::executor::BoxingExecutor;
 use crate::greeting::{
     End, HELLO_PATH, Hello, MAX_GREETING_BYTES, PROOF_PATH, PROTOCOL, Proof, Welcome, holds, nonce, prove,
 };
 use crate::identity::Identity;
+use crate::merge::Merge;
 use crate::stream::Stream;
 
 /// How long a caller may take to prove itself.
 const GREETING: Duration = Duration::from_secs(5);
 /// Requests at once on one connection.
 const MAX_STREAMS: u32 = 10_000;
-/// As at the other end.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 /// A head as large as a gateway lets in, and what it adds.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
 /// How often a caller is asked for a sign of life, and how long that may take: one that vanished must not keep its instances.
@@ -51,7 +50,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(4);
 /// What is done with members' requests.
 pub trait Handler: Send + Sync + 'static {
     /// An answer's body.
-    type Body: Body<Data = Bytes> + Send + Unpin + 'static;
+    type Body: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static;
 
     /// Answers a request.
     ///
@@ -130,7 +129,7 @@ where
         async move {
             Ok::<_, Infallible>(match greeter.is_member.load(Relaxed) {
                 // Boxed, since the layers around it move it several times before its task has it.
-                true => Box::pin(handler.handle(request)).await.map(Answer::Handled),
+                true => Box::pin(handler.handle(request)).await.map(|body| Answer::Handled(Merge::new(body))),
                 false => greeter.greet(request).await.map(|bytes| Answer::Greeting(Full::new(bytes))),
             })
         }
@@ -138,6 +137,9 @@ where
     let served = Builder::new(BoxingExecutor)
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        // A member may give up all of its requests at once.
+        .max_pending_accept_reset_streams(MAX_STREAMS as usize)
+        .max_local_error_reset_streams(None)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(MAX_HEADER_BYTES)
@@ -223,8 +225,8 @@ impl Greeter {
 }
 
 /// An answer's body: the handler's, or a greeting.
-enum Answer<B> {
-    Handled(B),
+enum Answer<B: Body> {
+    Handled(Merge<B>),
     Greeting(Full<Bytes>),
 }
 
