@@ -10,6 +10,7 @@ use h2::{Ping, PingPong};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use rustls::pki_types::ServerName;
+use samovar_model::HostId;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -85,14 +86,16 @@ impl Connector {
 
     /// Connects to a host's advertised address, as in `10.0.0.7:7070`. The connection is driven by a task of its own.
     ///
+    /// Another host that is there gets no proof: it could hand it on to the one that it is meant for.
+    ///
     /// # Errors
     /// Why there is none.
-    pub async fn connect(&self, address: &str) -> Result<Link, ConnectError> {
-        let connected = tokio::time::timeout(self.timeout, self.connect_slowly(address)).await;
+    pub async fn connect(&self, address: &str, expected: &HostId) -> Result<Link, ConnectError> {
+        let connected = tokio::time::timeout(self.timeout, self.connect_slowly(address, expected)).await;
         connected.map_err(|_| ConnectError::Slow(self.timeout))?
     }
 
-    async fn connect_slowly(&self, address: &str) -> Result<Link, ConnectError> {
+    async fn connect_slowly(&self, address: &str, expected: &HostId) -> Result<Link, ConnectError> {
         let stream = self.stream(address).await?;
         let (h2, mut connection) = Builder::new()
             .enable_push(false)
@@ -112,7 +115,7 @@ impl Connector {
             drive(connection, pings, interval, timeout).await;
             ended.end();
         });
-        let welcome = self.greet(&sender, address).await?;
+        let welcome = self.greet(&sender, address, expected).await?;
         Ok(Link { sender, welcome, closed })
     }
 
@@ -131,7 +134,7 @@ impl Connector {
     }
 
     /// Proves this process to the host, and has the host prove itself.
-    async fn greet(&self, sender: &Sender, address: &str) -> Result<Welcome, ConnectError> {
+    async fn greet(&self, sender: &Sender, address: &str, expected: &HostId) -> Result<Welcome, ConnectError> {
         let hello = nonce();
         let answer = call(sender, address, HELLO_PATH, &Hello { nonce: hello.clone() }).await?;
         let welcome: Welcome = serde_json::from_slice(&answer)
@@ -144,6 +147,9 @@ impl Connector {
         }
         if !holds(&self.identity, End::Host, &hello, &welcome, welcome.proof.as_deref()) {
             return Err(ConnectError::Stranger(format!("{} has another cluster secret", welcome.host)));
+        }
+        if welcome.host != *expected {
+            return Err(ConnectError::Stranger(format!("host `{}` is there", welcome.host)));
         }
         let proof = Proof { proof: prove(&self.identity, End::Member, &hello, &welcome) };
         call(sender, address, PROOF_PATH, &proof).await?;

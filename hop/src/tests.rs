@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use samovar_model::BootEpoch;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::greeting::{End, Hello, PROTOCOL, Welcome, nonce, prove};
 use crate::{ConnectError, Connector, Handler, HostName, Identity, IdentityError, Link, TlsFiles, serve};
 
 const SECRET: &str = "0123456789abcdef";
@@ -58,7 +60,7 @@ fn secret(text: &str) -> Identity {
 }
 
 async fn connect(identity: Identity, address: &str) -> Result<Link, ConnectError> {
-    Connector::new(identity).connect(address).await
+    Connector::new(identity).connect(address, &"h1".parse().unwrap()).await
 }
 
 async fn call(link: &Link, path: &str) -> String {
@@ -150,7 +152,7 @@ async fn who_listens_and_says_nothing_is_given_up() {
     let address = listener.local_addr().unwrap().to_string();
     let mut connector = Connector::new(secret(SECRET));
     connector.timeout = Duration::from_millis(200);
-    let result = connector.connect(&address).await;
+    let result = connector.connect(&address, &"h1".parse().unwrap()).await;
     assert!(matches!(result, Err(ConnectError::Slow(_))));
 }
 
@@ -394,9 +396,12 @@ async fn single_bytes_that_come_slowly_and_are_not_read_break_no_connection() {
         tokio::spawn(async move { sender.send(request).await.map(|_| ()) })
     };
     let uploads = [up(), up()];
-    while taken.load(Relaxed) < TOO_MANY {
-        tokio::task::yield_now().await;
-    }
+    let sent = async {
+        while taken.load(Relaxed) < TOO_MANY {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), sent).await.expect("the connection lives");
     assert_eq!(call(&link, "/unread").await, "no thanks");
     // From it, to a caller that reads none of them.
     let mut answers = Vec::new();
@@ -487,4 +492,37 @@ async fn many_requests_that_are_given_up_at_once_break_no_connection() {
     kept.wait_for(|kept| heads_and_resets(kept).1 >= 200).await.unwrap();
     dam.send(false).unwrap();
     assert_eq!(call(&link, "/unread").await, "no thanks");
+}
+
+/// A host that knows the secret and has a name, which notes what it is asked.
+async fn other_host(name: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&asked);
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let service = service_fn(move |request: Request<Incoming>| {
+            notes.lock().unwrap().push(request.uri().path().to_owned());
+            async move {
+                let hello: Hello = serde_json::from_slice(&request.collect().await?.to_bytes()).unwrap();
+                let (host, version) = (name.parse().unwrap(), String::new());
+                let (protocol, nonce) = (PROTOCOL, nonce());
+                let mut welcome = Welcome { protocol, host, epoch: BootEpoch(7), version, nonce, proof: None };
+                welcome.proof = prove(&secret(SECRET), End::Host, &hello.nonce, &welcome);
+                let json = serde_json::to_vec(&welcome).unwrap();
+                Ok::<_, hyper::Error>(Response::new(Full::<Bytes>::from(json)))
+            }
+        });
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        server.serve_connection(TokioIo::new(tcp), service).await.ok();
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn a_host_with_another_name_gets_no_proof() {
+    let (address, asked) = other_host("h2").await;
+    assert_eq!(stranger(connect(secret(SECRET), &address).await), "host `h2` is there");
+    assert_eq!(*asked.lock().unwrap(), ["/hello"]);
 }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, BodyStream, Full, Limited};
 use samovar_cluster::{Membership, PeerBytes, Peers};
 use samovar_hop::message::HostCall;
 use samovar_hop::{Answer, ConnectError, Connector, Sender};
-use samovar_model::{Digest, HostRecord, HostState};
+use samovar_model::{Digest, HostId, HostRecord, HostState};
 
 /// The longest answer that is read whole.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -41,8 +41,8 @@ impl fmt::Display for CallError {
 #[derive(Clone)]
 pub(crate) struct HostCaller {
     connector: Connector,
-    /// By address: a host that moved is another one.
-    links: Arc<Mutex<HashMap<String, Sender>>>,
+    /// By name and address: a host that moved is another one.
+    links: Arc<Mutex<HashMap<(HostId, String), Sender>>>,
 }
 
 impl HostCaller {
@@ -50,15 +50,16 @@ impl HostCaller {
         Self { connector, links: Arc::default() }
     }
 
-    async fn sender(&self, address: &str) -> Result<Sender, ConnectError> {
+    async fn sender(&self, host: &HostRecord) -> Result<Sender, ConnectError> {
         let links = || self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = links().get(address).filter(|sender| !sender.is_closed()).cloned() {
+        let key = (host.id.clone(), host.address.clone());
+        if let Some(sender) = links().get(&key).filter(|sender| !sender.is_closed()).cloned() {
             return Ok(sender);
         }
-        let link = self.connector.connect(address).await?;
+        let link = self.connector.connect(&host.address, &host.id).await?;
         let mut links = links();
         links.retain(|_, sender| !sender.is_closed());
-        links.insert(address.to_owned(), link.sender.clone());
+        links.insert(key, link.sender.clone());
         Ok(link.sender)
     }
 
@@ -73,7 +74,7 @@ impl HostCaller {
         let unreachable = |why: &dyn fmt::Display| {
             CallError::Unreachable(format!("host `{}` at {} cannot be reached: {why}", host.id, host.address))
         };
-        let sender = self.sender(&host.address).await.map_err(|error| unreachable(&error))?;
+        let sender = self.sender(host).await.map_err(|error| unreachable(&error))?;
         let request = Request::builder().method(method).uri(format!("http://{}{path_and_query}", host.address));
         let request = request.body(Full::new(body)).map_err(|error| unreachable(&error))?;
         let answer = sender.send(request).await.map_err(|error| unreachable(&error))?;

@@ -139,12 +139,8 @@ impl Keeper {
 
     /// Connects, and waits until the connection ends.
     async fn connected(&self) -> Result<(), ConnectError> {
-        let link = self.connector.connect(&self.address).await?;
-        let welcome = link.welcome;
-        if welcome.host != self.shared.host {
-            return Err(ConnectError::Stranger(format!("host `{}` is there", welcome.host)));
-        }
-        if welcome.epoch < self.epoch {
+        let link = self.connector.connect(&self.address, &self.shared.host).await?;
+        if link.welcome.epoch < self.epoch {
             return Err(ConnectError::Stranger("an earlier run of the host is there".to_owned()));
         }
         let ended = link.sender.clone();
