@@ -9,8 +9,8 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use samovar_model::{BootEpoch, HostId};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +39,8 @@ use crate::stream::Stream;
 
 /// How long a caller may take to prove itself.
 const GREETING: Duration = Duration::from_secs(5);
+/// Connections at once whose callers have not proven themselves yet; further ones wait to be accepted.
+pub(crate) const MAX_STRANGERS: usize = 256;
 /// Requests at once on one connection.
 const MAX_STREAMS: u32 = 10_000;
 /// A head as large as a gateway lets in, and what it adds.
@@ -68,8 +70,8 @@ pub struct HostName {
     pub epoch: watch::Receiver<BootEpoch>,
 }
 
-/// Accepts and serves connections until `stop`; then lets the requests under way finish, and returns when the last connection is
-/// closed.
+/// Accepts and serves connections until `stop`; then lets the requests of members that are under way finish, and returns when the
+/// last connection is closed.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
     identity: Identity,
@@ -80,11 +82,13 @@ pub async fn serve<H: Handler>(
     <H::Body as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let connections = TaskTracker::new();
+    let strangers = Arc::new(Semaphore::new(MAX_STRANGERS));
     let accepting = async {
-        loop {
+        // Never closed, so that there is one in the end.
+        while let Ok(place) = Arc::clone(&strangers).acquire_owned().await {
             match listener.accept().await {
                 Ok((tcp, peer)) => {
-                    let greeter = Greeter::new(&identity, &name);
+                    let greeter = Greeter::new(&identity, &name, place);
                     let (handler, stop) = (Arc::clone(&handler), stop.clone());
                     connections.spawn(async move {
                         if let Err(error) = connection(tcp, greeter, handler, stop).await {
@@ -121,7 +125,11 @@ where
     tcp.set_nodelay(true)?;
     let stream = match greeter.identity.tls() {
         None => Stream::Plain(tcp),
-        Some(tls) => Stream::Accepted(Box::new(tokio::time::timeout(GREETING, tls.acceptor.accept(tcp)).await??)),
+        Some(tls) => {
+            let accepting = tokio::time::timeout(GREETING, tls.acceptor.accept(tcp));
+            let Some(accepted) = stop.run_until_cancelled(accepting).await else { return Ok(()) };
+            Stream::Accepted(Box::new(accepted??))
+        }
     };
     let greeter = Arc::new(greeter);
     let service = service_fn(|request: Request<Incoming>| {
@@ -158,6 +166,9 @@ where
         () = unproven => return Err("the caller has not proven itself in time".into()),
         () = stop.cancelled() => {}
     }
+    if !greeter.is_member.load(Relaxed) {
+        return Ok(());
+    }
     served.as_mut().graceful_shutdown();
     Ok(served.await?)
 }
@@ -167,23 +178,28 @@ struct Greeter {
     identity: Identity,
     name: HostName,
     is_member: AtomicBool,
-    /// What was said, until the caller has proven itself.
-    said: Mutex<Option<(String, Welcome)>>,
+    /// What was said, until the caller has proven itself. Taken for as long as a greeting lasts.
+    said: tokio::sync::Mutex<Said>,
+}
+
+struct Said {
+    hello: Option<(String, Welcome)>,
+    /// Among the strangers; given back with the proof.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Greeter {
-    fn new(identity: &Identity, name: &HostName) -> Self {
+    fn new(identity: &Identity, name: &HostName, place: OwnedSemaphorePermit) -> Self {
         let (identity, name) = (identity.clone(), name.clone());
-        Self { identity, name, is_member: AtomicBool::new(false), said: Mutex::default() }
+        let said = Said { hello: None, place: Some(place) };
+        Self { identity, name, is_member: AtomicBool::new(false), said: said.into() }
     }
 
     async fn greet(&self, request: Request<Incoming>) -> Response<Bytes> {
-        let (head, body) = request.into_parts();
-        let body = Limited::new(body, MAX_GREETING_BYTES).collect().await.map(|body| body.to_bytes());
-        let answer = match (head.uri.path(), body) {
-            (HELLO_PATH, Ok(body)) => self.hello(&body),
-            (PROOF_PATH, Ok(body)) => self.proof(&body),
-            _ => Err(StatusCode::UNAUTHORIZED),
+        let answer = match self.said.try_lock() {
+            Ok(mut said) => self.hear(&mut said, request).await,
+            // One at a time: who has not proven itself gets no more room than that.
+            Err(_) => Err(StatusCode::UNAUTHORIZED),
         };
         let (status, body) = match answer {
             Ok(body) => (StatusCode::OK, body),
@@ -194,7 +210,18 @@ impl Greeter {
         response
     }
 
-    fn hello(&self, body: &[u8]) -> Result<Bytes, StatusCode> {
+    async fn hear(&self, said: &mut Said, request: Request<Incoming>) -> Result<Bytes, StatusCode> {
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, MAX_GREETING_BYTES).collect().await;
+        let body = body.map_err(|_| StatusCode::UNAUTHORIZED)?.to_bytes();
+        match head.uri.path() {
+            HELLO_PATH => self.hello(said, &body),
+            PROOF_PATH => self.proof(said, &body),
+            _ => Err(StatusCode::UNAUTHORIZED),
+        }
+    }
+
+    fn hello(&self, said: &mut Said, body: &[u8]) -> Result<Bytes, StatusCode> {
         let Hello { nonce: hello } = serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST)?;
         let mut welcome = Welcome {
             protocol: PROTOCOL,
@@ -206,20 +233,20 @@ impl Greeter {
         };
         welcome.proof = prove(&self.identity, End::Host, &hello, &welcome);
         let json = serde_json::to_vec(&welcome).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some((hello, welcome));
+        said.hello = Some((hello, welcome));
         Ok(json.into())
     }
 
-    fn proof(&self, body: &[u8]) -> Result<Bytes, StatusCode> {
+    fn proof(&self, said: &mut Said, body: &[u8]) -> Result<Bytes, StatusCode> {
         let Proof { proof } = serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST)?;
         // One try for each greeting.
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (hello, welcome) = said.ok_or(StatusCode::UNAUTHORIZED)?;
+        let (hello, welcome) = said.hello.take().ok_or(StatusCode::UNAUTHORIZED)?;
         if !holds(&self.identity, End::Member, &hello, &welcome, proof.as_deref()) {
             tracing::warn!("a caller has another cluster secret: its connection is refused");
             return Err(StatusCode::UNAUTHORIZED);
         }
         self.is_member.store(true, Relaxed);
+        said.place = None;
         Ok(Bytes::new())
     }
 }

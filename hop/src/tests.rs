@@ -1,13 +1,16 @@
 //! Connections between members and hosts, over loopback.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::greeting::{End, Hello, PROTOCOL, Welcome, nonce, prove};
+use crate::serve::MAX_STRANGERS;
 use crate::{ConnectError, Connector, Handler, HostName, Identity, IdentityError, Link, TlsFiles, serve};
 
 const SECRET: &str = "0123456789abcdef";
@@ -109,15 +113,23 @@ async fn a_cluster_changes_its_secret_while_it_runs() {
     assert!(connect(secret(&steps[3]), &host.address.to_string()).await.is_err(), "too large a step");
 }
 
-/// One that leaves out its own check of the host: what the host does is seen.
-async fn barge_in(address: SocketAddr, path: &str, body: &str) -> StatusCode {
+type Barging = hyper::client::conn::http2::SendRequest<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// A connection that nobody has proven.
+async fn barge(address: SocketAddr) -> Barging {
     let tcp = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) =
+    let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.unwrap();
     tokio::spawn(connection);
+    sender
+}
+
+/// One that leaves out its own check of the host: what the host does is seen.
+async fn barge_in(address: SocketAddr, path: &str, body: &str) -> StatusCode {
+    let mut sender = barge(address).await;
     let send = |path: &str, body: &str| {
         let request = Request::post(format!("http://h1{path}"));
-        request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()
+        request.body(Full::new(Bytes::from(body.to_owned())).boxed_unsync()).unwrap()
     };
     if path == "/proof" {
         let hello = sender.send_request(send("/hello", "{\"nonce\":\"00\"}")).await.unwrap();
@@ -242,7 +254,7 @@ impl Drop for Bell {
     }
 }
 
-type Boxed = http_body_util::combinators::UnsyncBoxBody<Bytes, hyper::Error>;
+type Boxed = UnsyncBoxBody<Bytes, hyper::Error>;
 
 impl Handler for Bodies {
     type Body = Boxed;
@@ -525,4 +537,90 @@ async fn a_host_with_another_name_gets_no_proof() {
     let (address, asked) = other_host("h2").await;
     assert_eq!(stranger(connect(secret(SECRET), &address).await), "host `h2` is there");
     assert_eq!(*asked.lock().unwrap(), ["/hello"]);
+}
+
+#[tokio::test]
+async fn a_stranger_is_greeted_once_at_a_time() {
+    let host = host(secret(SECRET)).await;
+    let mut sender = barge(host.address).await;
+    let (mut words, body) = http_body_util::channel::Channel::<Bytes, Infallible>::new(1);
+    let hello = Request::post("http://h1/hello").body(body.boxed_unsync()).unwrap();
+    let mut hello = pin!(sender.send_request(hello));
+    let mut others = sender.clone();
+    let mut again = || {
+        let json = Full::from("{\"nonce\":\"00\"}").boxed_unsync();
+        others.send_request(Request::post("http://h1/hello").body(json).unwrap())
+    };
+    let status = tokio::select! {
+        _ = &mut hello => panic!("it was not said to its end"),
+        status = again() => status.unwrap().status(),
+    };
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    words.send_data("{\"nonce\":\"00\"}".into()).await.unwrap();
+    drop(words);
+    assert_eq!(hello.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(again().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn there_is_room_for_so_many_strangers_and_for_all_members() {
+    let host = host(secret(SECRET)).await;
+    let address = host.address.to_string();
+    let mut members = Vec::new();
+    for _ in 0..MAX_STRANGERS + 10 {
+        members.push(connect(secret(SECRET), &address).await.unwrap());
+    }
+    let mut strangers = Vec::new();
+    for _ in 0..MAX_STRANGERS {
+        strangers.push(TcpStream::connect(host.address).await.unwrap());
+    }
+    let mut connector = Connector::new(secret(SECRET));
+    connector.timeout = Duration::from_millis(300);
+    let name = "h1".parse().unwrap();
+    assert!(matches!(connector.connect(&address, &name).await, Err(ConnectError::Slow(_))), "there is no room");
+    assert_eq!(call(&members[0], "/a").await, "/a");
+    strangers.clear();
+    connector.timeout = Duration::from_secs(10);
+    connector.connect(&address, &name).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_stops_does_not_wait_for_strangers() {
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let tls = Identity::new(None, Some(&authority.member(dir.path(), "127.0.0.1"))).unwrap();
+    for identity in [secret(SECRET), tls] {
+        let is_plain = identity.tls().is_none();
+        let host = host(identity.clone()).await;
+        let mut silent = TcpStream::connect(host.address).await.unwrap();
+        // The first one is accepted when the second one is.
+        let member = connect(identity, &host.address.to_string()).await.unwrap();
+        // With a request that never ends.
+        let (_words, body) = http_body_util::channel::Channel::<Bytes, Infallible>::new(1);
+        if is_plain {
+            let mut sender = barge(host.address).await;
+            tokio::spawn(sender.send_request(Request::post("http://h1/hello").body(body.boxed_unsync()).unwrap()));
+        }
+        host.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(2), host.served).await.expect("it ends at once").unwrap();
+        member.closed.await.unwrap();
+        let rest = silent.read_to_end(&mut Vec::new()).await;
+        assert!(rest.is_ok() || rest.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_a_sign_of_life_is_given_up() {
+    let (host, _drops) = bodies_host().await;
+    let (address, dam, _kept) = dam(host).await;
+    let mut connector = Connector::new(secret(SECRET));
+    connector.ping_interval = Duration::from_millis(50);
+    connector.ping_timeout = Duration::from_millis(100);
+    let link = connector.connect(&address, &"h1".parse().unwrap()).await.unwrap();
+    let request = Request::get("http://h1/never").body(Full::<Bytes>::default()).unwrap();
+    let sending = link.sender.send(request);
+    dam.send(true).unwrap();
+    let lost = tokio::time::timeout(Duration::from_secs(10), sending).await.expect("it is noticed");
+    assert!(matches!(lost, Err(crate::SendError::Lost(_))));
+    link.closed.await.unwrap();
+    assert!(link.sender.is_closed());
 }
