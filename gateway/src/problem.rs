@@ -72,6 +72,7 @@ impl From<Fault> for Problem {
             Fault::NoCapacity => (StatusCode::SERVICE_UNAVAILABLE, "No capacity"),
             Fault::Draining => (StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
             Fault::NotAvailable | Fault::NotPrepared => (StatusCode::SERVICE_UNAVAILABLE, "Code not available"),
+            Fault::NoFunction => (StatusCode::NOT_FOUND, "No such function"),
             Fault::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
             Fault::NoHost => (StatusCode::SERVICE_UNAVAILABLE, "No host"),
             Fault::HostLost => (StatusCode::SERVICE_UNAVAILABLE, "The host was lost"),

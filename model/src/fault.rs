@@ -72,6 +72,9 @@ pub enum Fault {
     /// The function or its code is not on this host and cannot be had now.
     #[error("the function's code is not available on this host")]
     NotAvailable,
+    /// The function was deleted: the gateway that chose the host had not heard of it.
+    #[error("the function is not deployed any more")]
+    NoFunction,
     /// The function's code is not compiled on this host yet; another one may have it.
     #[error("the function's code is not compiled on this host yet")]
     NotPrepared,
@@ -105,6 +108,7 @@ impl Fault {
             | Self::HostMemory { .. }
             | Self::Draining
             | Self::NotAvailable
+            | Self::NoFunction
             | Self::NotPrepared
             | Self::NoHost
             | Self::HostLost
@@ -128,6 +132,7 @@ impl Fault {
             Self::HostMemory { .. } => "host-memory",
             Self::Draining => "draining",
             Self::NotAvailable => "not-available",
+            Self::NoFunction => "no-such-function",
             Self::NotPrepared => "not-prepared",
             Self::NoHost => "no-hosts",
             Self::HostLost => "host-lost",
@@ -137,7 +142,7 @@ impl Fault {
     }
 
     /// Every label, in the order in which statistics show them.
-    pub const LABELS: [&'static str; 17] = [
+    pub const LABELS: [&'static str; 18] = [
         "trap",
         "out-of-memory",
         "invalid-response",
@@ -150,6 +155,7 @@ impl Fault {
         "host-memory",
         "draining",
         "not-available",
+        "no-such-function",
         "not-prepared",
         "no-hosts",
         "host-lost",

@@ -3,6 +3,7 @@
 //! A file is named by the artifact's digest and the engine's compatibility, so that an upgrade never maps what it cannot
 //! run. Compiling happens on threads of lowered priority: serving goes first on a busy machine.
 
+pub(crate) mod attempts;
 pub(crate) mod cache;
 mod greedy_dual;
 
@@ -14,7 +15,7 @@ use std::time::Instant;
 
 use samovar_model::api::ComponentInfo;
 use samovar_model::{ComponentKind, Digest};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
@@ -82,7 +83,7 @@ pub(crate) struct CodeStore {
     /// Compiles on threads of its own, at lowered priority.
     pool: rayon::ThreadPool,
     /// One compilation at a time: each uses every core already.
-    compiling: Mutex<()>,
+    compiling: Arc<Mutex<()>>,
 }
 
 impl CodeStore {
@@ -101,7 +102,7 @@ impl CodeStore {
             dir,
             engines,
             pool,
-            compiling: Mutex::new(()),
+            compiling: Arc::default(),
         })
     }
 
@@ -110,9 +111,36 @@ impl CodeStore {
     /// # Errors
     /// [`CodeError::Refused`] with the reason when it cannot run.
     pub(crate) async fn compile(self: &Arc<Self>, digest: Digest, artifact: &Path) -> Result<Compiled, CodeError> {
+        let turn = Arc::clone(&self.compiling).lock_owned().await;
+        self.compile_in_turn(turn, digest, artifact).await
+    }
+
+    /// Has the code of a component of this kind on disk: what another caller has compiled meanwhile is not even read.
+    ///
+    /// # Errors
+    /// As [`CodeStore::compile`].
+    pub(crate) async fn ensure(
+        self: &Arc<Self>,
+        digest: Digest,
+        kind: ComponentKind,
+        artifact: &Path,
+    ) -> Result<(), CodeError> {
+        let turn = Arc::clone(&self.compiling).lock_owned().await;
+        if self.load(digest, kind).is_ok() {
+            return Ok(());
+        }
+        self.compile_in_turn(turn, digest, artifact).await.map(drop)
+    }
+
+    /// The component is read only now: those that wait for their turn hold none.
+    async fn compile_in_turn(
+        self: &Arc<Self>,
+        turn: OwnedMutexGuard<()>,
+        digest: Digest,
+        artifact: &Path,
+    ) -> Result<Compiled, CodeError> {
         let bytes = tokio::fs::read(artifact).await.map_err(io_error(artifact))?;
         let component = inspect(&bytes).map_err(|error| CodeError::Refused(error.to_string()))?;
-        let _turn = self.compiling.lock().await;
         let path = self.path(digest, component.kind);
         if self.load(digest, component.kind).is_ok() {
             return Ok(Compiled { component, compile_millis: 0 });
@@ -122,8 +150,11 @@ impl CodeStore {
         let (send, receive) = tokio::sync::oneshot::channel();
         let kind = component.kind;
         self.pool.spawn(move || {
+            let outcome = store.compile_now(kind, &bytes, &path);
+            // The turn ends here, not when the caller goes: two at once would write to the same file.
+            drop(turn);
             // The receiver is gone only when the caller is; the code is kept all the same.
-            drop(send.send(store.compile_now(kind, &bytes, &path)));
+            drop(send.send(outcome));
         });
         let crashed = || CodeError::Refused("the compiler crashed on this component".to_owned());
         receive.await.map_err(|_| crashed())??;

@@ -19,6 +19,7 @@ use samovar_model::{ComponentKind, Digest, Fault, FunctionName, FunctionStats, H
 use tokio_util::task::TaskTracker;
 
 use crate::code::CodeStore;
+use crate::code::attempts::Attempts;
 use crate::code::cache::{CodeCache, CodeLimits};
 use crate::config::HostConfig;
 use crate::engine::Engines;
@@ -48,6 +49,7 @@ pub struct Host(Arc<Inner>);
 
 pub(crate) struct Inner {
     code: Arc<CodeStore>,
+    pub(crate) attempts: Arc<Attempts>,
     codes: Arc<CodeCache>,
     memory: Arc<HostMemory>,
     engines: Engines,
@@ -102,6 +104,7 @@ impl Host {
             CodeCache::new(CodeLimits { bytes: config.code_budget_bytes, components, mappings: capacity.mappings });
         let host = Self(Arc::new(Inner {
             code: Arc::new(CodeStore::open(config.compiled_dir, engines.clone())?),
+            attempts: Arc::default(),
             memory: HostMemory::new(budget, capacity.instances, Arc::clone(&codes)),
             codes,
             engines,

@@ -1,5 +1,6 @@
 //! A revision as one host runs it: its code, its warm pool, where it logs and what it may reach.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use http::HeaderValue;
@@ -28,6 +29,8 @@ pub struct Revision {
     pub(crate) header: HeaderValue,
     /// Loaded at first use, and let go when it is worth least.
     pub(crate) code: CodeSlot,
+    /// Whether its code was seen on disk: looking again for each request would cost a system call.
+    pub(crate) is_prepared: AtomicBool,
     memory: Arc<HostMemory>,
     demand: Arc<Demand>,
     pub(crate) pool: Arc<Pool<Instance>>,
@@ -66,6 +69,7 @@ impl Revision {
             id: RevisionId { function: function.clone(), number: spec.number },
             header: HeaderValue::from(spec.number.0),
             code: around.codes.slot(),
+            is_prepared: AtomicBool::new(false),
             memory: Arc::clone(around.memory),
             demand: Arc::default(),
             pool: Pool::new(PoolConfig::new(&settings.scale, settings.isolation, spec.kind), around.room),

@@ -7,6 +7,8 @@
 
 mod calls;
 mod functions;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use samovar_cluster::{Artifacts, Registry};
 use samovar_hop::Handler;
 use samovar_hop::message::{ELAPSED, FAULT, LOAD, TARGET, fault_header};
 use samovar_model::{Fault, RequestId, headers};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Host, ResponseBody};
 use functions::Functions;
@@ -34,18 +37,25 @@ pub struct Serving {
     artifacts: Arc<dyn Artifacts>,
     functions: Functions,
     in_flight: Arc<AtomicU32>,
+    /// Ends what would go on for as long as its reader likes.
+    stopping: CancellationToken,
 }
 
 impl Serving {
     /// Serves the functions of a registry. [`Serving::follow`] must run beside it.
     pub fn new(host: Host, registry: Arc<dyn Registry>, artifacts: Arc<dyn Artifacts>) -> Self {
         let functions = Functions::new(host.clone(), registry.watch());
-        Self { host, artifacts, functions, in_flight: Arc::default() }
+        Self { host, artifacts, functions, in_flight: Arc::default(), stopping: CancellationToken::new() }
     }
 
     /// Takes over each new snapshot of the registry, until the registry is gone.
     pub async fn follow(&self) {
         self.functions.follow().await;
+    }
+
+    /// Ends the logs that are followed: their readers would keep connections open, and the host, which stops, waiting.
+    pub fn stop(&self) {
+        self.stopping.cancel();
     }
 
     /// Invocations whose answers have not ended.

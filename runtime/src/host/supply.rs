@@ -61,9 +61,7 @@ impl Host {
             return Ok(code);
         }
         // Another version of Samovar compiled it, or somebody emptied the cache.
-        let missing = |error: samovar_cluster::ArtifactError| CodeError::Refused(error.to_string());
-        let file = self.0.artifacts.file(&digest).await.map_err(missing)?;
-        self.0.code.compile(digest, &file).await?;
+        self.supply(digest, kind).await?;
         self.0.code.load(digest, kind)
     }
 
@@ -107,9 +105,38 @@ impl Host {
         if self.0.code.is_compiled(spec.artifact, spec.kind) {
             return Ok(());
         }
+        self.supply(spec.artifact, spec.kind).await
+    }
+
+    /// Begins to prepare, unless that is under way or has failed a moment ago.
+    pub(crate) fn begin_preparing(&self, spec: &Arc<samovar_model::Revision>) {
+        let Some(turn) = self.0.attempts.begin(spec.artifact) else { return };
+        let (host, spec) = (self.clone(), Arc::clone(spec));
+        tokio::spawn(async move {
+            let outcome = host.prepare(&spec).await;
+            drop(turn);
+            if let Err(error) = outcome {
+                tracing::warn!(artifact = %spec.artifact, %error, "not prepared");
+            }
+        });
+    }
+
+    /// Fetches and compiles a component. One that failed a moment ago fails again with the same words: a full disk is not
+    /// helped by fetching for each request.
+    async fn supply(&self, digest: Digest, kind: ComponentKind) -> Result<(), CodeError> {
+        if let Some(error) = self.0.attempts.failed_lately(&digest) {
+            return Err(error);
+        }
         let missing = |error: samovar_cluster::ArtifactError| CodeError::Refused(error.to_string());
-        let file = self.0.artifacts.file(&spec.artifact).await.map_err(missing)?;
-        self.0.code.compile(spec.artifact, &file).await.map(drop)
+        let outcome = async {
+            let file = self.0.artifacts.file(&digest).await.map_err(missing)?;
+            self.0.code.ensure(digest, kind, &file).await
+        };
+        let outcome = outcome.await;
+        if let Err(error) = &outcome {
+            self.0.attempts.failed(digest, error.clone());
+        }
+        outcome
     }
 
     /// Whether the code of a revision is on disk, compiled.

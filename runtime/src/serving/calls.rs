@@ -104,7 +104,7 @@ impl Serving {
         Ok(Response::new(ServedBody::Stream(StreamBody::new(pieces).boxed_unsync())))
     }
 
-    async fn logs(&self, function: &FunctionName, query: Option<&str>) -> Response<ServedBody> {
+    pub(super) async fn logs(&self, function: &FunctionName, query: Option<&str>) -> Response<ServedBody> {
         let value = |key: &str| query?.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
         let since = value("since").and_then(|text| text.parse::<Timestamp>().ok());
         let reader = self.host.logs().read(function, since, value("follow") == Some("true")).await;
@@ -112,6 +112,7 @@ impl Serving {
             let mut future = future?;
             Some((future.recv().await?, Some(future)))
         });
+        let future = future.take_until(self.stopping.clone().cancelled_owned());
         let lines = stream::iter(reader.past).chain(future);
         let body = StreamBody::new(lines.map(|line| Ok(Frame::data(json_line(&line)))));
         Response::new(ServedBody::Stream(body.boxed_unsync()))

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -83,22 +84,21 @@ impl Functions {
         let mut version = self.version.subscribe();
         let known = tokio::time::timeout(PATIENCE, version.wait_for(|version| *version >= wanted.version)).await;
         match known {
-            Ok(Ok(_)) => self.find(&wanted, target).ok_or(Fault::NotAvailable),
+            Ok(Ok(_)) => self.find(&wanted, target).ok_or(Fault::NoFunction),
             _ => Err(Fault::NotAvailable),
         }
     }
 
     /// Whether the revision can be invoked without compiling. If not, that is begun.
     pub(super) fn is_prepared(&self, revision: &Arc<Revision>) -> bool {
-        if !revision.code.is_empty() || self.host.is_prepared(&revision.spec) {
+        if revision.is_prepared.load(Relaxed) || !revision.code.is_empty() {
             return true;
         }
-        let (host, spec) = (self.host.clone(), Arc::clone(&revision.spec));
-        tokio::spawn(async move {
-            if let Err(error) = host.prepare(&spec).await {
-                tracing::warn!(artifact = %spec.artifact, %error, "not prepared");
-            }
-        });
+        if self.host.is_prepared(&revision.spec) {
+            revision.is_prepared.store(true, Relaxed);
+            return true;
+        }
+        self.host.begin_preparing(&revision.spec);
         false
     }
 
