@@ -28,6 +28,10 @@ use super::peers::{CallError, HostCaller, askable};
 const ROUTED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a host may take to tell of itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a host may take to compile a component: the largest take a minute on a slow machine, and there may be one before it.
+const CHECKED_WITHIN: Duration = Duration::from_secs(180);
+/// How long a host may take to start an instance of it.
+const REHEARSED_WITHIN: Duration = Duration::from_secs(60);
 /// The longest line of a log that is read: more than any function can write.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
@@ -54,18 +58,15 @@ impl RemotePlatform {
     }
 
     /// Asks one host after the other, until one can tell.
-    async fn ask<T: serde::de::DeserializeOwned>(&self, call: &HostCall, body: &Bytes) -> Result<T, CallError> {
-        let mut failed = CallError::Unreachable(
-            "no host is there that could check the function: start one with `samovar host --join`".to_owned(),
-        );
-        for host in self.hosts() {
-            match self.caller.call(&host, call, Some(body.clone())).await {
-                Err(error @ CallError::Unreachable(_)) => failed = error,
-                Err(error @ CallError::Refused(status, _)) if status.is_server_error() => failed = error,
-                done => return done,
-            }
-        }
-        Err(failed)
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        call: &HostCall,
+        body: &Bytes,
+        within: Duration,
+    ) -> Result<T, CallError> {
+        let caller = &self.caller;
+        let ask = |host: Arc<HostRecord>| async move { caller.call(&host, call, Some(body.clone())).await };
+        first_answer(self.hosts(), within, ask).await
     }
 
     /// Asks all hosts at once; those that do not answer in time are left out.
@@ -100,6 +101,31 @@ impl RemotePlatform {
         let body = tokio::time::timeout(ANSWER_WITHIN, asked).await.ok()?.ok()?;
         Some(lines(body).boxed())
     }
+}
+
+/// Asks one host after the other, each for so long, until one can tell.
+async fn first_answer<T, Asked: Future<Output = Result<T, CallError>>>(
+    hosts: Vec<Arc<HostRecord>>,
+    within: Duration,
+    ask: impl Fn(Arc<HostRecord>) -> Asked,
+) -> Result<T, CallError> {
+    let mut failed = CallError::Unreachable(
+        "no host is there that could check the function: start one with `samovar host --join`".to_owned(),
+    );
+    for host in hosts {
+        match tokio::time::timeout(within, ask(Arc::clone(&host))).await {
+            Err(_) => {
+                let (seconds, HostRecord { id, address, .. }) = (within.as_secs(), &*host);
+                let why = format!("host `{id}` at {address} did not finish checking the function in {seconds} s");
+                tracing::warn!("{why}");
+                failed = CallError::Unreachable(why);
+            }
+            Ok(Err(error @ CallError::Unreachable(_))) => failed = error,
+            Ok(Err(error @ CallError::Refused(status, _))) if status.is_server_error() => failed = error,
+            Ok(done) => return done,
+        }
+    }
+    Err(failed)
 }
 
 /// Lines of JSON, as they come.
@@ -150,11 +176,11 @@ impl Platform for RemotePlatform {
     async fn check(&self, digest: Digest, file: &Path) -> Result<Checked, Refusal> {
         let call = HostCall::Check(digest);
         // A host that has compiled it before, or can fetch it, need not be sent it.
-        let checked = match self.ask::<message::Checked>(&call, &Bytes::new()).await {
+        let checked = match self.ask::<message::Checked>(&call, &Bytes::new(), CHECKED_WITHIN).await {
             Err(CallError::Refused(StatusCode::NOT_FOUND, _)) => {
                 let bytes = tokio::fs::read(file).await;
                 let bytes = bytes.map_err(|error| Refusal::Unavailable(format!("{}: {error}", file.display())))?;
-                self.ask(&call, &bytes.into()).await
+                self.ask(&call, &bytes.into(), CHECKED_WITHIN).await
             }
             checked => checked,
         };
@@ -164,7 +190,7 @@ impl Platform for RemotePlatform {
 
     async fn rehearse(&self, digest: Digest, settings: &Settings) -> Result<(), Refusal> {
         let json = serde_json::to_vec(settings).map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        self.ask(&HostCall::Rehearse(digest), &json.into()).await.map_err(refusal)
+        self.ask(&HostCall::Rehearse(digest), &json.into(), REHEARSED_WITHIN).await.map_err(refusal)
     }
 
     async fn routed(&self, version: u64, everywhere: bool) -> Vec<String> {
@@ -227,5 +253,49 @@ impl Platform for RemotePlatform {
             let count = hosts.members.values().filter(|member| member.state.to_string() == state).count();
             out.push_str(&format!("samovar_cluster_hosts{{state=\"{state}\"}} {count}\n"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use samovar_model::{BootEpoch, HostCapacity, HostReport};
+
+    use super::*;
+
+    fn host(name: &str) -> Arc<HostRecord> {
+        Arc::new(HostRecord {
+            id: name.parse().unwrap(),
+            address: "10.0.0.7:7070".to_owned(),
+            version: String::new(),
+            epoch: BootEpoch::now(),
+            started: Timestamp::UNIX_EPOCH,
+            capacity: HostCapacity { instances: 1, memory_bytes: 1, slots: 1 },
+            report: HostReport::default(),
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_hangs_is_given_up_for_the_next() {
+        let ask = |host: Arc<HostRecord>| async move {
+            if host.id.as_str() == "hangs" {
+                std::future::pending::<()>().await;
+            }
+            Ok(host.id.to_string())
+        };
+        let minute = Duration::from_secs(60);
+        assert_eq!(first_answer(vec![host("hangs"), host("works")], minute, ask).await.unwrap(), "works");
+        let error = first_answer(vec![host("hangs")], minute, ask).await.unwrap_err();
+        let why = "host `hangs` at 10.0.0.7:7070 did not finish checking the function in 60 s";
+        assert!(matches!(&error, CallError::Unreachable(_)) && error.to_string() == why, "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_refuses_is_believed_and_one_that_fails_is_not() {
+        let ask = |host: Arc<HostRecord>| async move {
+            let status = StatusCode::from_bytes(&host.id.as_str().as_bytes()[1..]).unwrap();
+            Err::<(), _>(CallError::Refused(status, host.id.to_string()))
+        };
+        let error = first_answer(vec![host("h503"), host("h422"), host("h404")], ANSWER_WITHIN, ask).await.unwrap_err();
+        assert_eq!(error.to_string(), "h422");
     }
 }
