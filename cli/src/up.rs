@@ -183,7 +183,7 @@ async fn run_in_cluster(args: UpArgs, global: &Global, mut signals: Signals) -> 
     let address = args.identity.address(host_listener.local_addr()?)?;
     let gateway_address = args.balance.address(listener.local_addr()?)?;
     let member = Member::join(membership, data_dir).await?;
-    let host = HostRole::start(&member, &args.identity, address, &limits, host_listener).await?;
+    let mut host = HostRole::start(&member, &args.identity, address, &limits, host_listener).await?;
     let gateway = GatewayRole::start(&member, &args.gateway, &args.balance, gateway_address, listener).await?;
     let control = ControlRole::start(&member, &args.control, global.token.as_deref(), control_listener)?;
     let endpoints = Endpoints::default()
@@ -197,11 +197,14 @@ async fn run_in_cluster(args: UpArgs, global: &Global, mut signals: Signals) -> 
         () = host.replaced() => true,
     };
     let name = host.name.clone();
+    // Together: a long answer at the gateway must not keep the host from saying that it drains. The gateway stops taking
+    // requests a moment before the host does, and what it has given to this host is finished like any other.
     let drained = async {
-        gateway.drain().await;
-        host.drain().await;
+        tokio::join!(host.drain(), gateway.drain());
     };
-    signals.drained(args.drain_timeout, drained).await?;
+    let drained = signals.drained(args.drain_timeout, drained).await;
+    host.leave().await;
+    drained?;
     control.drain().await;
     tracing::info!("stopped");
     if replaced { Err(crate::cluster::host::name_taken(&name)) } else { Ok(()) }

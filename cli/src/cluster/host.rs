@@ -53,7 +53,7 @@ pub(crate) async fn run(args: HostArgs, global: &Global) -> anyhow::Result<()> {
     let listener = bind(args.listen, "--listen").await?;
     let address = args.identity.address(listener.local_addr()?)?;
     let member = Member::join(membership, global.data_dir.as_deref()).await?;
-    let host = HostRole::start(&member, &args.identity, address, &limits, listener).await?;
+    let mut host = HostRole::start(&member, &args.identity, address, &limits, listener).await?;
     args.status.begin(HostStatus(host.host.clone())).await?;
     let url = format!("http://{}", host.address);
     Endpoints::default().with("host", &url, host.name.as_str()).announce(&member.data_dir)?;
@@ -62,7 +62,9 @@ pub(crate) async fn run(args: HostArgs, global: &Global) -> anyhow::Result<()> {
         () = host.replaced() => true,
     };
     let name = host.name.clone();
-    signals.drained(args.drain_timeout, host.drain()).await?;
+    let drained = signals.drained(args.drain_timeout, host.drain()).await;
+    host.leave().await;
+    drained?;
     tracing::info!("stopped");
     if replaced { Err(name_taken(&name)) } else { Ok(()) }
 }

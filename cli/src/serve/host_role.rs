@@ -1,5 +1,6 @@
 //! The host of a process that belongs to a cluster: runs functions for gateways elsewhere.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How long a host that is told to stop still takes what comes: gateways learn within this that it is draining.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// How long giving the lease back may take.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// How many invocations for each core a host is given before others are preferred. Functions that compute fill a core with one
 /// each; most wait for something, most of the time.
 const SLOTS_PER_CORE: usize = 32;
@@ -146,19 +149,26 @@ impl HostRole {
         }
     }
 
-    /// Takes nothing new, finishes what is running, and gives the lease back.
-    pub(crate) async fn drain(self) {
+    /// Takes nothing new, and finishes what is running. [`HostRole::leave`] comes after it, also where this took too long.
+    pub(crate) async fn drain(&mut self) {
         self.phase.send_replace(Phase::Stopping);
         tokio::time::sleep(FAREWELL).await;
         self.stop.cancel();
-        if let Err(error) = self.listener.await {
+        self.serving.stop();
+        if let Err(error) = (&mut self.listener).await {
             tracing::error!(%error, "the listener for gateways crashed");
         }
         self.host.drain().await;
         tracing::debug!(in_flight = self.serving.in_flight(), "drained");
+    }
+
+    /// Gives the lease back.
+    pub(crate) async fn leave(self) {
         self.phase.send_replace(Phase::Leaving);
-        if let Err(error) = self.reporter.await {
-            tracing::error!(%error, "the lease's task crashed");
+        match tokio::time::timeout(LEAVE_WITHIN, self.reporter).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the lease's task crashed"),
+            Err(_) => tracing::warn!("the lease is not given back, and expires by itself"),
         }
     }
 }
@@ -276,6 +286,8 @@ pub(crate) fn advertised(given: Option<&str>, listens: SocketAddr) -> anyhow::Re
 fn host_name(dir: &Path, given: Option<&HostId>) -> anyhow::Result<HostId> {
     let file = dir.join(NAME_FILE);
     let before = match std::fs::read_to_string(&file) {
+        // As a crash can leave it.
+        Ok(text) if text.trim().is_empty() => None,
         Ok(text) => Some(text.trim().parse::<HostId>().with_context(|| file.display().to_string())?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| file.display().to_string()),
@@ -286,9 +298,19 @@ fn host_name(dir: &Path, given: Option<&HostId>) -> anyhow::Result<HostId> {
         (None, None) => new_name()?,
     };
     if before.as_ref() != Some(&name) {
-        std::fs::write(&file, format!("{name}\n")).with_context(|| file.display().to_string())?;
+        write_durably(&file, &format!("{name}\n")).with_context(|| file.display().to_string())?;
     }
     Ok(name)
+}
+
+/// Writes a file that has its name only once all of it is on disk.
+fn write_durably(file: &Path, text: &str) -> std::io::Result<()> {
+    let temporary = file.with_extension("tmp");
+    let mut written = std::fs::File::create(&temporary)?;
+    written.write_all(text.as_bytes())?;
+    written.sync_all()?;
+    std::fs::rename(&temporary, file)?;
+    file.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
 }
 
 /// The machine's name and something to tell apart several hosts on it.
@@ -332,5 +354,14 @@ mod tests {
         assert_eq!(host_name(dir.path(), None).unwrap(), given);
         std::fs::write(dir.path().join(NAME_FILE), "Not A Name").unwrap();
         assert!(host_name(dir.path(), None).is_err());
+    }
+
+    #[test]
+    fn a_name_file_that_a_crash_left_empty_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(NAME_FILE), "\n").unwrap();
+        let made = host_name(dir.path(), None).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join(NAME_FILE)).unwrap(), format!("{made}\n"));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }
