@@ -185,19 +185,16 @@ fn check<'a>(config: &GatewayConfig, request: &'a Request<Incoming>) -> Result<&
 
 /// Whether a text is a host, perhaps with a port (RFC 3986, 3.2.2), without a user in front.
 fn is_authority(text: &str) -> bool {
-    let mut colons = 0;
-    let plain = text.bytes().all(|b| {
-        colons += usize::from(b == b':');
-        b.is_ascii_alphanumeric() || b"-._:".contains(&b)
-    });
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    let (name, port) = text.split_once(':').unwrap_or((text, ""));
     // Names and addresses of version 4, which are nearly all, need no more than that.
-    if plain && colons == 0 {
-        return !text.is_empty();
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        return !name.is_empty() && is_port(port);
     }
     // An address of version 6 stands in brackets, and what follows is its port.
     let port = text.rsplit_once(']').map_or(text, |(_, port)| port).rsplit_once(':').map_or("", |(_, port)| port);
     let is_host = text.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty());
-    is_host && !text.contains('@') && port.bytes().all(|b| b.is_ascii_digit())
+    is_host && !text.contains('@') && is_port(port)
 }
 
 /// Takes out what only Samovar may say, and adds what it has to say.
