@@ -43,7 +43,7 @@ pub(crate) struct DeployArgs {
     /// Deploy what an earlier build left
     #[arg(long)]
     no_build: bool,
-    /// In a cluster: wait until every gateway routes to it; on one machine that is always so
+    /// In a cluster: wait until every gateway and host goes by it; on one machine that is always so
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
@@ -97,8 +97,7 @@ pub(crate) async fn run(args: &DeployArgs, global: &Global, console: &mut Consol
         unrouted.sort();
         unrouted.dedup();
         bail!(
-            "deployed, but these gateways have not said that they route to it: {}; one that is alive does so as soon as it \
-             reaches NATS",
+            "deployed, but these have not said that they go by it: {}; one that is alive does so as soon as it reaches NATS",
             unrouted.join(", ")
         );
     }

@@ -42,7 +42,7 @@ pub trait Lease: Send + Sync {
     /// run that had the lease before, whatever the clock says. It is told here before anyone else can learn it.
     fn epoch(&self) -> watch::Receiver<BootEpoch>;
 
-    /// What the next renewal tells. A changed intent is told at once.
+    /// What the next renewal tells. A changed intent, and another version of the registry, are told at once.
     fn report(&self, report: HostReport);
 
     /// What the host was asked for, [`HostIntent::Ready`] if nothing was.

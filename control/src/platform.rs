@@ -47,7 +47,7 @@ pub trait Platform: Send + Sync + 'static {
     async fn rehearse(&self, digest: Digest, settings: &Settings) -> Result<(), Refusal>;
 
     /// Waits until requests are routed by the registry's snapshot of this version, or a newer one: on one machine always, in a
-    /// cluster, where that may take long, only if `everywhere` is asked for. Answers the gateways that have not said so in time.
+    /// cluster, where that may take long, only if `everywhere` is asked for. Answers the gateways and hosts that have not said so in time.
     async fn routed(&self, version: u64, everywhere: bool) -> Vec<String>;
 
     /// A function's statistics, or `None` when it has not been called on any host.

@@ -73,7 +73,7 @@ pub struct Deploy {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub settings: FunctionTable,
-    /// In a cluster: answer only when every gateway routes to it. On one machine that is always so.
+    /// In a cluster: answer only when every gateway and host goes by it. On one machine that is always so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wait: bool,
 }
@@ -88,7 +88,7 @@ pub struct Deployed {
     pub changed: bool,
     /// How long it took until requests were routed to it; in a cluster, if it was not waited for, until it was committed.
     pub activate_millis: u64,
-    /// Gateways that were waited for, and have not said in time that they route to it.
+    /// Gateways and hosts that were waited for, and have not said in time that they go by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unrouted: Vec<String>,
 }

@@ -74,6 +74,9 @@ pub enum HostIntent {
 pub struct HostReport {
     /// What it wants to be given.
     pub intent: HostIntent,
+    /// The version of the registry that it answers by.
+    #[serde(default)]
+    pub routed: u64,
     /// How busy it is.
     pub load: HostLoad,
     /// The artifacts whose code it has loaded.

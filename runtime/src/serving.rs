@@ -28,6 +28,8 @@ use samovar_hop::message::{ELAPSED, FAULT, LOAD, TARGET, fault_header};
 use samovar_model::{Fault, RequestId, headers};
 use tokio_util::sync::CancellationToken;
 
+use tokio::sync::watch;
+
 use crate::{Host, ResponseBody};
 use functions::Functions;
 
@@ -56,6 +58,11 @@ impl Serving {
     /// Ends the logs that are followed: their readers would keep connections open, and the host, which stops, waiting.
     pub fn stop(&self) {
         self.stopping.cancel();
+    }
+
+    /// The version of the registry that requests are answered by, and its successors.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.functions.versions()
     }
 
     /// Invocations whose answers have not ended.

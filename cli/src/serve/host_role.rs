@@ -219,7 +219,7 @@ struct Reporter {
 
 impl Reporter {
     async fn run(mut self, lease: Box<dyn Lease>) {
-        let mut asked = lease.asked();
+        let (mut asked, mut versions) = (lease.asked(), self.serving.versions());
         loop {
             let phase = *self.phase.borrow_and_update();
             let wanted = *asked.borrow_and_update();
@@ -230,11 +230,13 @@ impl Reporter {
             };
             let (busy, idle) = self.host.occupancy();
             let load = HostLoad { busy, idle, in_flight: self.serving.in_flight().into() };
-            lease.report(HostReport { intent, load, warm: self.host.warm() });
+            let routed = *versions.borrow_and_update();
+            lease.report(HostReport { intent, routed, load, warm: self.host.warm() });
             let changed = tokio::select! {
                 () = tokio::time::sleep(REPORT_EVERY) => Ok(()),
                 changed = self.phase.changed() => changed,
                 changed = asked.changed() => changed,
+                changed = versions.changed() => changed,
             };
             if changed.is_err() {
                 break;

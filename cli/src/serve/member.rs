@@ -12,8 +12,8 @@ use super::member_options::Membership;
 use super::peers::{HostCaller, HostPeers};
 use crate::location::default_data_dir;
 
-/// How long NATS is waited for where there is something to serve without it. It is waited for twice: for the connection, and for
-/// the table.
+/// How long a server is waited for where there is something to serve without one. It is waited for twice: for the connection, and
+/// for the table.
 const WITHOUT_NATS: Duration = Duration::from_millis(500);
 
 /// What a member of a cluster has.
@@ -35,7 +35,7 @@ impl Member {
         let Membership { mut nats, identity } = membership;
         let data_dir = DataDir::open(data_dir.map_or_else(default_data_dir, Path::to_owned))?;
         if NatsRegistry::is_known(&data_dir) {
-            nats.patience = WITHOUT_NATS;
+            nats.away_patience = WITHOUT_NATS;
         }
         nats.data_dir = Some(data_dir.path().to_owned());
         let nats = Nats::connect(nats).await?;

@@ -17,7 +17,7 @@ use samovar_control::platform::{Checked, Platform, Refusal};
 use samovar_hop::Answer;
 use samovar_hop::message::{self, HostCall, StatsPart};
 use samovar_model::{
-    Digest, FunctionName, FunctionStats, GatewayState, HostId, HostIntent, HostRecord, LogLine, Settings,
+    Digest, FunctionName, FunctionStats, GatewayState, HostId, HostIntent, HostRecord, HostState, LogLine, Settings,
 };
 use samovar_runtime::add_up;
 
@@ -55,6 +55,18 @@ impl RemotePlatform {
 
     fn hosts(&self) -> Vec<Arc<HostRecord>> {
         askable(&*self.membership)
+    }
+
+    /// Gateways and hosts that go by an older version of the registry than this one.
+    fn behind(&self, version: u64) -> Vec<String> {
+        let (gateways, hosts) = (self.gateways.watch(), self.membership.watch());
+        let (gateways, hosts) = (gateways.borrow().clone(), hosts.borrow().clone());
+        let gateways = gateways.values().filter(|member| member.state != GatewayState::Gone);
+        let gateways = gateways.map(|member| &member.record).filter(|record| record.routed < version);
+        let hosts = hosts.members.values().filter(|member| member.state != HostState::Gone);
+        let hosts = hosts.map(|member| &member.record).filter(|record| record.report.routed < version);
+        let gateways = gateways.map(|record| format!("gateway {} at {}", record.id, record.address));
+        gateways.chain(hosts.map(|record| format!("host {} at {}", record.id, record.address))).collect()
     }
 
     /// Asks one host after the other, until one can tell.
@@ -197,17 +209,24 @@ impl Platform for RemotePlatform {
         if !everywhere {
             return Vec::new();
         }
-        let mut gateways = self.gateways.watch();
-        let behind = |table: &samovar_cluster::GatewayTable| -> Vec<String> {
-            let there = table.values().filter(|gateway| gateway.state != GatewayState::Gone);
-            let behind = there.filter(|gateway| gateway.record.routed < version);
-            behind.map(|gateway| format!("{} at {}", gateway.record.id, gateway.record.address)).collect()
+        let (mut gateways, mut hosts) = (self.gateways.watch(), self.membership.watch());
+        let all = async {
+            loop {
+                // Hosts as well: with what they know, a gateway that starts from its disk answers with the new revision.
+                if self.behind(version).is_empty() {
+                    return;
+                }
+                let changed = tokio::select! {
+                    changed = gateways.changed() => changed,
+                    changed = hosts.changed() => changed,
+                };
+                if changed.is_err() {
+                    return;
+                }
+            }
         };
-        let all = tokio::time::timeout(ROUTED_WITHIN, gateways.wait_for(|table| behind(table).is_empty())).await;
-        match all {
-            Ok(_) => Vec::new(),
-            Err(_) => behind(&self.gateways.watch().borrow()),
-        }
+        drop(tokio::time::timeout(ROUTED_WITHIN, all).await);
+        self.behind(version)
     }
 
     async fn stats(&self, name: &FunctionName) -> Option<FunctionStats> {

@@ -101,7 +101,7 @@ pub(crate) async fn a_report_is_shown(backend: &impl Members) {
     until(&mut watch, "the host is shown", |hosts| shows(hosts, "a", HostState::Ready)).await;
     let load = HostLoad { busy: 1, idle: 2, in_flight: 3 };
     let warm = BTreeSet::from([Digest::of(b"component")]);
-    let report = HostReport { intent: HostIntent::Ready, load, warm };
+    let report = HostReport { intent: HostIntent::Ready, routed: 7, load, warm };
     lease.report(report.clone());
     let told = |hosts: &Hosts| hosts.members[&id("a")].record.report == report;
     until(&mut watch, "load and warm artifacts are shown", told).await;

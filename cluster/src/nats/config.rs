@@ -38,6 +38,9 @@ pub struct NatsConfig {
     pub data_dir: Option<PathBuf>,
     /// How long [`Nats::connect`](super::Nats::connect) waits for a first answer before it goes on without. Default 5 s.
     pub patience: Duration,
+    /// The same where no server can be connected to at all. Default 5 s; a process that has something to serve without NATS waits
+    /// for less.
+    pub away_patience: Duration,
     /// How long one answer of NATS may take before the question is asked again. Default 2 s.
     pub answer_timeout: Duration,
     /// How long a commit may take altogether before its outcome is reported as unknown. Default 10 s.
@@ -82,6 +85,7 @@ impl NatsConfig {
             replicas: 1,
             data_dir: None,
             patience: Duration::from_secs(5),
+            away_patience: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(2),
             commit_timeout: Duration::from_secs(10),
             garbage_age: Duration::from_secs(3600),

@@ -116,16 +116,29 @@ impl Nats {
         let client = client.map_err(|error| NatsError::Config(error.to_string()))?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(config.answer_timeout);
-        let patience = config.patience;
         let (link, good, checking, said) = (state.watch(), AtomicU64::new(0), Mutex::default(), Said::for_a_minute());
         let inner = Inner { config, client, jetstream, buckets, identity, state, link, good, checking, said };
         let nats = Self { inner: Arc::new(inner) };
-        match timeout(patience, nats.first_check()).await {
-            Ok(checked) => checked?,
-            Err(_) if matches!(*nats.link().borrow(), Link::Refused(_)) => nats.ready().await?,
-            Err(_) => tracing::warn!("NATS is not usable yet: going on without it"),
+        let checked = tokio::select! {
+            checked = nats.first_check() => Some(checked),
+            () = nats.patience_ends() => None,
+        };
+        match checked {
+            Some(checked) => checked?,
+            None if matches!(*nats.link().borrow(), Link::Refused(_)) => nats.ready().await?,
+            None => tracing::warn!("NATS is not usable yet: going on without it"),
         }
         Ok(nats)
+    }
+
+    /// Ends when NATS has been waited for long enough. One that is connected, and has no leader yet or much to do, is waited for
+    /// longer than one that is not there: what is on disk is older than what it is about to tell.
+    async fn patience_ends(&self) {
+        let (patience, away) = (self.config().patience, self.config().away_patience);
+        tokio::time::sleep(away.min(patience)).await;
+        if self.is_connected() {
+            tokio::time::sleep(patience.saturating_sub(away)).await;
+        }
     }
 
     /// Tries until the check passes, or cannot.

@@ -94,7 +94,8 @@ impl Record for HostRecord {
     }
 
     fn is_urgent(&self, next: &Self) -> bool {
-        self.report.intent != next.report.intent
+        let (told, next) = (&self.report, &next.report);
+        told.intent != next.intent || told.routed != next.routed
     }
 
     fn shown(members: impl Iterator<Item = (Arc<Self>, Standing)>) -> Hosts {

@@ -50,7 +50,9 @@ impl NatsRegistry {
         let tasks = [tokio::spawn(keep), tokio::spawn(watcher.run())];
         let shared = Arc::new(Shared { nats: nats.clone(), table, behind, turn: Mutex::default() });
         let registry = Self { shared, tasks, _dir: dir.clone() };
-        let deadline = Instant::now() + nats.config().patience;
+        let config = nats.config();
+        let patience = if nats.is_connected() { config.patience } else { config.away_patience.min(config.patience) };
+        let deadline = Instant::now() + patience;
         match registry.shared.live(deadline).await {
             Err(error) if !from_disk => Err(error),
             Err(error) => {

@@ -38,7 +38,7 @@ async fn hosts_are_listed_with_the_functions_that_are_warm_there() {
     let artifact = api.deploy("a", "0.2 one").await.function.artifact;
     api.deploy("b", "0.2 two").await;
     let load = HostLoad { busy: 2, idle: 3, in_flight: 4 };
-    let report = HostReport { intent: HostIntent::Draining, load, warm: [artifact].into() };
+    let report = HostReport { intent: HostIntent::Draining, routed: 0, load, warm: [artifact].into() };
     *api.platform.hosts.lock().unwrap() = Some(vec![member("h1", HostState::Draining, report)]);
     let list: HostList = api.get("/v1/hosts").await.json();
     let host = &list.hosts[0];

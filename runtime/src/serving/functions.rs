@@ -68,6 +68,10 @@ impl Functions {
         }
     }
 
+    pub(super) fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
     /// The revision that a request is for.
     ///
     /// # Errors
