@@ -81,7 +81,7 @@ impl From<Fault> for Problem {
         };
         let (slug, origin) = (fault.label(), fault.origin());
         // Whoever is told to come again does so by itself, and the function may have run.
-        let may_retry = fault.never_started();
+        let may_retry = fault != Fault::HostLost;
         Self { slug, title, status, detail: fault.to_string(), origin, allow: None, may_retry }
     }
 }
