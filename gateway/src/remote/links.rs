@@ -108,7 +108,7 @@ struct Keeper {
     shared: Arc<Shared>,
     slot: usize,
     address: String,
-    /// The run that the host's lease is of: an earlier one is not the host any more.
+    /// The run that was first seen at this address: an earlier one is not the host any more.
     epoch: BootEpoch,
     connector: Connector,
     reached: Arc<Notify>,
