@@ -13,7 +13,7 @@ use samovar_cluster::{Artifacts, Snapshot};
 use samovar_gateway::{Dispatcher, Gateway, GatewayConfig};
 use samovar_model::manifest::Manifest;
 use samovar_model::{ByteSize, Fault, FunctionName, FunctionState, RequestId, RevisionNumber};
-use samovar_runtime::{Host, HostConfig, ResponseBody, Revision};
+use samovar_runtime::{Host, HostConfig, Reach, ResponseBody, Revision};
 use tokio_util::sync::CancellationToken;
 
 use crate::in_memory::Conversation;
@@ -58,7 +58,8 @@ pub async fn gateway(dir: &Path, component: &Path, manifest: &str, tick: Duratio
     config.capacity.instances = MAX_INSTANCES;
     config.capacity.wasi03 = MAX_INSTANCES;
     config.tick = tick;
-    let host = Host::start(config, Arc::new(artifacts)).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    let host =
+        Host::start(config, Arc::new(artifacts), Reach::default()).map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let compiled = host.compile(digest, &file).await?;
     let name: FunctionName = "hello".parse()?;
     let function = Manifest::parse(manifest)?

@@ -12,7 +12,7 @@ use samovar_cluster::{Artifacts, Registry, garbage};
 use samovar_control::{Control, ControlConfig};
 use samovar_gateway::{Gateway, service::url};
 use samovar_model::Span;
-use samovar_runtime::Host;
+use samovar_runtime::{Host, Reach};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -115,7 +115,7 @@ async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &
     if collected.removed > 0 {
         tracing::info!(removed = collected.removed, "artifacts of unfinished deploys removed");
     }
-    let host = start_host(limits, &data_dir, Arc::clone(&artifacts))?;
+    let host = start_host(limits, &data_dir, Arc::clone(&artifacts), Reach::default())?;
     let snapshot = Arc::clone(&registry.watch().borrow());
     let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
     let code: Vec<_> = revisions.map(|revision| (revision.artifact, revision.kind)).collect();

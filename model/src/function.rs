@@ -1,10 +1,10 @@
 //! A function's settings: everything about a revision but its code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, OutboundPattern, Route, Span};
+use crate::{BucketGrant, BucketName, ByteSize, FunctionName, OutboundPattern, Route, SecretName, Span};
 
 /// Whether instances are used again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,24 @@ impl Default for Scale {
     }
 }
 
+/// What a function's requests to others may use, on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutboundLimits {
+    /// Requests under way at once; further ones wait, within their time-outs. Default 256.
+    pub concurrency: u32,
+    /// The largest answer; one that goes on is cut off. Default 64 MiB.
+    pub response_body: ByteSize,
+    /// Time for one request and its answer's head, its wait for a place included. Default 60 s.
+    pub timeout: Span,
+}
+
+impl Default for OutboundLimits {
+    fn default() -> Self {
+        Self { concurrency: 256, response_body: ByteSize::mib(64), timeout: Span::secs(60) }
+    }
+}
+
 /// Everything about a revision but its code, validated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -91,4 +109,22 @@ pub struct Settings {
     pub env: BTreeMap<String, String>,
     /// Where the guest may send requests; nowhere when empty.
     pub allow_outbound: Vec<OutboundPattern>,
+    /// Whether these may be private, loopback and link-local addresses.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// What its requests to others may use.
+    #[serde(default)]
+    pub outbound: OutboundLimits,
+    /// The functions that it may call.
+    #[serde(default)]
+    pub allow_functions: BTreeSet<FunctionName>,
+    /// What it reads through `wasi:config`.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// Its key-value buckets, by the name that it knows them by.
+    #[serde(default)]
+    pub kv: BTreeMap<BucketName, BucketGrant>,
+    /// The secrets that it may read.
+    #[serde(default)]
+    pub secrets: BTreeSet<SecretName>,
 }

@@ -4,6 +4,7 @@
 //! once, in two steps: a raw form that serde reads, and a validated form that the rest of the code passes around.
 
 pub mod api;
+mod bucket;
 mod digest;
 mod fault;
 mod function;
@@ -17,12 +18,17 @@ mod outbound;
 mod request_id;
 mod revision;
 mod route;
+mod secret;
 mod telemetry;
 mod units;
 
+pub use bucket::{
+    Bucket, BucketGrant, BucketId, BucketIdError, BucketName, BucketNameError, Durability, MAX_KEY_BYTES,
+    MAX_VALUE_BYTES,
+};
 pub use digest::{Digest, DigestError};
 pub use fault::{Fault, Origin};
-pub use function::{Isolation, Limits, Scale, Settings};
+pub use function::{Isolation, Limits, OutboundLimits, Scale, Settings};
 pub use gateway::{GatewayId, GatewayIdError, GatewayMember, GatewayRecord, GatewayState};
 pub use host::{
     BootEpoch, HostCapacity, HostId, HostIdError, HostIntent, HostLoad, HostRecord, HostReport, HostState, Hosts,
@@ -33,5 +39,6 @@ pub use outbound::{OutboundError, OutboundPattern};
 pub use request_id::RequestId;
 pub use revision::{ComponentKind, FunctionState, Revision, RevisionId, RevisionNumber};
 pub use route::{Clash, HostPattern, Methods, PathPattern, Route, RouteError, Segment};
+pub use secret::{SecretName, SecretNameError};
 pub use telemetry::{FunctionStats, HostStats, LogLine, LogStream};
 pub use units::{ByteSize, Span, UnitError};

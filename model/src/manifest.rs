@@ -2,13 +2,15 @@
 //!
 //! The same raw form travels in the control API, so that a manifest means the same wherever it is checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ByteSize, FunctionName, Isolation, Limits, NameError, OutboundError, OutboundPattern, Route, RouteError, Scale,
-    Settings, Span,
+    BucketGrant, BucketName, ByteSize, FunctionName, Isolation, Limits, NameError, OutboundError, OutboundLimits,
+    OutboundPattern, Route, RouteError, Scale, Settings, Span,
 };
 
 /// The manifest's file name.
@@ -46,6 +48,19 @@ pub struct FunctionTable {
     pub env: BTreeMap<String, String>,
     /// Destinations of outbound requests.
     pub allow_outbound: Vec<String>,
+    /// Whether destinations may be private, loopback and link-local addresses.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_private: bool,
+    /// `[function.NAME.outbound]`.
+    pub outbound: OutboundLimits,
+    /// Functions that it may call, by name.
+    pub allow_functions: Vec<String>,
+    /// `[function.NAME.config]`.
+    pub config: BTreeMap<String, String>,
+    /// `[function.NAME.kv]`.
+    pub kv: BTreeMap<String, BucketGrant>,
+    /// Secrets that it may read, by name.
+    pub secrets: Vec<String>,
 }
 
 /// `route` in its short form (a list of paths), as one path, or as tables.
@@ -153,6 +168,12 @@ impl FunctionTable {
             scale: self.scale.clone(),
             env: self.env.clone(),
             allow_outbound,
+            allow_private: self.allow_private,
+            outbound: self.outbound.clone(),
+            allow_functions: self.names(name, "allow_functions", &self.allow_functions)?,
+            config: self.config.clone(),
+            kv: self.buckets(name)?,
+            secrets: self.names(name, "secrets", &self.secrets)?,
         })
     }
 
@@ -177,6 +198,29 @@ impl FunctionTable {
             return Err(self.value(name, "route", "[]", "give at least one route, or leave the key out"));
         }
         Ok(routes)
+    }
+
+    /// Names that stand in a list.
+    fn names<T>(&self, name: &FunctionName, key: &'static str, given: &[String]) -> Result<BTreeSet<T>, ManifestError>
+    where
+        T: FromStr<Err: Display> + Ord,
+    {
+        let read = |text: &String| text.parse().map_err(|e: T::Err| self.value(name, key, "[…]", &e.to_string()));
+        given.iter().map(read).collect()
+    }
+
+    fn buckets(&self, name: &FunctionName) -> Result<BTreeMap<BucketName, BucketGrant>, ManifestError> {
+        let read = |(bucket, grant): (&String, &BucketGrant)| {
+            let refused = |reason: &str| self.value(name, "kv", bucket, reason);
+            if grant.ttl.is_some_and(|ttl| ttl < Span::secs(1)) {
+                return Err(refused("ttl must be at least 1s"));
+            }
+            if grant.max_bytes < ByteSize::bytes(1) {
+                return Err(refused("max_bytes must be more than 0"));
+            }
+            Ok((bucket.parse().map_err(|error: crate::BucketNameError| refused(&error.to_string()))?, grant.clone()))
+        };
+        self.kv.iter().map(read).collect()
     }
 
     fn check(&self, name: &FunctionName) -> Result<(), ManifestError> {
@@ -208,6 +252,13 @@ impl FunctionTable {
                 scale.concurrency,
                 "must be 1 with isolation = \"request\"",
             ));
+        }
+        positive("outbound.timeout", self.outbound.timeout)?;
+        if self.outbound.concurrency == 0 {
+            return Err(self.value(name, "outbound.concurrency", 0, "must be at least 1"));
+        }
+        if self.config.contains_key("") {
+            return Err(self.value(name, "config", "\"\"", "a key must not be empty"));
         }
         if let Some(key) = self.env.keys().find(|key| key.is_empty() || key.contains(['=', '\0'])) {
             return Err(self.value(
@@ -262,6 +313,12 @@ mod tests {
             ("[function.a.scale]\nmin_warm = 200", "function.a.scale.min_warm = 200"),
             ("[function.a]\nroute = [\"x\"]", "function.a.route: path `x`: must begin with `/`"),
             ("[function.a]\nallow_outbound = [\"x\"]", "function.a.allow_outbound: `x`"),
+            ("[function.a]\nallow_functions = [\"B\"]", "function.a.allow_functions = […]: `B` is not a function name"),
+            ("[function.a]\nsecrets = [\"a b\"]", "function.a.secrets = […]: not a secret's name"),
+            ("[function.a.kv]\n\"a/b\" = {}", "function.a.kv = a/b: `a/b` is not a bucket's name"),
+            ("[function.a.kv]\nx = { ttl = \"5ms\" }", "function.a.kv = x: ttl must be at least 1s"),
+            ("[function.a.kv]\nx = { tll = \"5s\" }", "unknown field `tll`"),
+            ("[function.a.outbound]\nconcurrency = 0", "function.a.outbound.concurrency = 0"),
             ("[function.A]", "`A` is not a function name"),
             ("", "no function"),
             ("[functoin.a]", "functoin"),

@@ -10,9 +10,9 @@ use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::interfaces::outbound::{Hooks, Outbound};
+use crate::interfaces::Granted;
+use crate::interfaces::outbound::Hooks;
 use crate::interfaces::stdio::{GuestOutput, InstanceLog};
-use crate::logs::LogSink;
 use crate::memory::{HostShort, Place, Share};
 use crate::turn::{self, Slice};
 
@@ -49,15 +49,9 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// A store for one instance, with limits set and the CPU meter running.
-    pub(crate) fn store(
-        engine: &Engine,
-        settings: &Settings,
-        outbound: &Arc<Outbound>,
-        sink: &LogSink,
-        place: Place,
-    ) -> Store<Self> {
+    pub(crate) fn store(engine: &Engine, settings: &Settings, granted: &Arc<Granted>, place: Place) -> Store<Self> {
         let Place { id: instance, share } = place;
-        let log = InstanceLog::new(sink.clone(), instance);
+        let log = InstanceLog::new(granted.log.clone(), instance);
         let mut wasi = WasiCtx::builder();
         wasi.stdout(GuestOutput::new(Arc::clone(&log), LogStream::Stdout));
         wasi.stderr(GuestOutput::new(Arc::clone(&log), LogStream::Stderr));
@@ -75,7 +69,7 @@ impl Guest {
             table,
             wasi: wasi.build(),
             http,
-            hooks: Hooks::new(Arc::clone(outbound), instance),
+            hooks: Hooks::new(Arc::clone(&granted.outbound), instance),
             memory: MemoryMeter::new(settings.limits.memory.as_bytes(), share),
             cpu: CpuMeter::new(settings.limits.cpu.as_duration()),
             log,

@@ -24,6 +24,7 @@ use crate::code::cache::{CodeCache, CodeLimits};
 use crate::config::HostConfig;
 use crate::engine::Engines;
 use crate::idle::IdleOrder;
+use crate::interfaces::Services;
 use crate::interfaces::outbound::OutboundClient;
 use crate::invoking::Invoking;
 use crate::lane::Lane;
@@ -31,6 +32,7 @@ use crate::logs::LogStore;
 use crate::memory::{HostMemory, Relief};
 use crate::metrics;
 use crate::pressure;
+use crate::reach::Reach;
 use crate::record::Record;
 use crate::revision::{Revision, Surroundings};
 use crate::room::Room;
@@ -57,6 +59,7 @@ pub(crate) struct Inner {
     artifacts: Arc<dyn Artifacts>,
     logs: LogStore,
     client: OutboundClient,
+    reach: Reach,
     revisions: DashMap<RevisionId, Weak<Revision>>,
     /// The same, by function.
     live: DashMap<FunctionName, Vec<Weak<Revision>>>,
@@ -91,7 +94,7 @@ impl Host {
     ///
     /// # Errors
     /// When a directory cannot be made, or the machine has no room for the engines' pools.
-    pub fn start(config: HostConfig, artifacts: Arc<dyn Artifacts>) -> wasmtime::Result<Self> {
+    pub fn start(config: HostConfig, artifacts: Arc<dyn Artifacts>, reach: Reach) -> wasmtime::Result<Self> {
         let mut capacity = config.capacity;
         let seats = capacity.instances as usize;
         let spare = capacity.instances.min(SPARE_INSTANCES);
@@ -112,6 +115,7 @@ impl Host {
             artifacts,
             logs: LogStore::open(config.logs_dir, config.log_bytes_per_function)?,
             client: OutboundClient::new(),
+            reach,
             revisions: DashMap::new(),
             live: DashMap::new(),
             counters: DashMap::new(),
@@ -186,13 +190,17 @@ impl Host {
         self.0.revisions()
     }
 
+    fn services(&self) -> Services<'_> {
+        Services { client: &self.0.client, reach: &self.0.reach }
+    }
+
     fn surroundings(&self, counters: Arc<Counters>) -> Surroundings<'_> {
         let inner = &self.0;
         Surroundings {
             host: Arc::downgrade(inner),
             counters,
             logs: &inner.logs,
-            client: &inner.client,
+            services: self.services(),
             background: inner.background.clone(),
             lane: Arc::clone(&inner.lane),
             room: &inner.room,

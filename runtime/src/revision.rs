@@ -12,9 +12,9 @@ use crate::code::Code;
 use crate::code::cache::{CodeCache, CodeHome, CodeSlot};
 use crate::host::{Host, Inner};
 use crate::instance::{Blueprint, Instance};
-use crate::interfaces::outbound::{Outbound, OutboundClient};
+use crate::interfaces::{Granted, Services};
 use crate::lane::Lane;
-use crate::logs::{LogSink, LogStore};
+use crate::logs::LogStore;
 use crate::memory::{Demand, HostMemory};
 use crate::pool::{Pool, PoolConfig};
 use crate::room::Room;
@@ -39,8 +39,7 @@ pub struct Revision {
     pub(crate) background: TaskTracker,
     /// For guests that compute for long.
     pub(crate) lane: Arc<Lane>,
-    outbound: Arc<Outbound>,
-    sink: LogSink,
+    granted: Arc<Granted>,
     /// Only asked for where there is no warm instance: to hold it for each invocation would touch a count that all cores share.
     host: Weak<Inner>,
 }
@@ -50,7 +49,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) host: Weak<Inner>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) logs: &'a LogStore,
-    pub(crate) client: &'a OutboundClient,
+    pub(crate) services: Services<'a>,
     pub(crate) background: TaskTracker,
     pub(crate) lane: Arc<Lane>,
     /// Where instances live.
@@ -63,8 +62,7 @@ impl Revision {
     pub(crate) fn new(function: &FunctionName, spec: Arc<samovar_model::Revision>, around: Surroundings<'_>) -> Self {
         let settings = &spec.settings;
         let sink = around.logs.sink(function, spec.number);
-        let allowed = settings.allow_outbound.clone();
-        let outbound = Outbound::new(function.to_string(), allowed, around.client.clone(), sink.clone());
+        let granted = Granted::new(function, settings, &around.services, sink);
         Self {
             id: RevisionId { function: function.clone(), number: spec.number },
             header: HeaderValue::from(spec.number.0),
@@ -76,8 +74,7 @@ impl Revision {
             counters: around.counters,
             background: around.background,
             lane: around.lane,
-            outbound: Arc::new(outbound),
-            sink,
+            granted,
             spec,
             host: around.host,
         }
@@ -114,8 +111,7 @@ impl Revision {
         Blueprint {
             code,
             settings: self.settings(),
-            outbound: &self.outbound,
-            sink: &self.sink,
+            granted: &self.granted,
             lane: &self.lane,
             memory: &self.memory,
             demand: &self.demand,

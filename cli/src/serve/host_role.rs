@@ -14,7 +14,7 @@ use samovar_cluster::{Artifacts, Lease, Membership as _, Registry as _};
 use samovar_hop::HostName;
 use samovar_model::{BootEpoch, ByteSize, HostCapacity, HostId, HostIntent, HostLoad, HostRecord, HostReport};
 use samovar_runtime::serving::Serving;
-use samovar_runtime::{Host, HostConfig};
+use samovar_runtime::{Host, HostConfig, Reach};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -106,7 +106,7 @@ impl HostRole {
     ) -> anyhow::Result<Self> {
         let name = host_name(member.data_dir.path(), identity.name.as_ref())?;
         let artifacts: Arc<dyn Artifacts> = Arc::clone(&member.artifacts) as _;
-        let host = start_host(limits, &member.data_dir, Arc::clone(&artifacts))?;
+        let host = start_host(limits, &member.data_dir, Arc::clone(&artifacts), Reach::default())?;
         let snapshot = Arc::clone(&member.registry.watch().borrow());
         let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
         let code: Vec<_> = revisions.map(|revision| (revision.artifact, revision.kind)).collect();
@@ -178,6 +178,7 @@ pub(crate) fn start_host(
     limits: &Limits,
     data_dir: &samovar_cluster::embedded::DataDir,
     artifacts: Arc<dyn Artifacts>,
+    reach: Reach,
 ) -> anyhow::Result<Host> {
     let config = HostConfig {
         capacity: limits.capacity,
@@ -185,7 +186,7 @@ pub(crate) fn start_host(
         code_budget_bytes: limits.code_budget_bytes,
         ..HostConfig::new(data_dir.compiled(), data_dir.logs())
     };
-    Host::start(config, artifacts).map_err(|error| anyhow::anyhow!("cannot start the host: {error:#}"))
+    Host::start(config, artifacts, reach).map_err(|error| anyhow::anyhow!("cannot start the host: {error:#}"))
 }
 
 fn capacity(limits: &Limits) -> HostCapacity {

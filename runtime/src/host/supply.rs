@@ -12,7 +12,7 @@ use crate::answer::Leased;
 use crate::code::cache::Loaded;
 use crate::code::{CodeError, Compiled};
 use crate::instance::{Blueprint, Instance, MakeError};
-use crate::interfaces::outbound::Outbound;
+use crate::interfaces::Granted;
 use crate::pool::Permit;
 use crate::revision::Revision;
 
@@ -160,10 +160,9 @@ impl Host {
         let kinds = [ComponentKind::Wasi02, ComponentKind::Wasi03];
         let compiled = kinds.into_iter().find_map(|kind| self.0.code.load(digest, kind).ok());
         let code = compiled.ok_or_else(|| format!("component {digest} is not compiled; upload it again"))?.code;
-        let sink = self.0.logs.discard();
-        let outbound = Arc::new(Outbound::new(String::new(), Vec::new(), self.0.client.clone(), sink.clone()));
+        let granted = Granted::nothing(&self.0.client, self.0.logs.discard());
         let (memory, demand, lane) = (&self.0.memory, &Arc::default(), &self.0.lane);
-        let blueprint = Blueprint { code: &code, settings, outbound: &outbound, sink: &sink, lane, memory, demand };
+        let blueprint = Blueprint { code: &code, settings, granted: &granted, lane, memory, demand };
         let limits = &settings.limits;
         for _ in 0..MAKE_ATTEMPTS {
             let id = self.0.next_instance.fetch_add(1, Ordering::Relaxed);

@@ -11,10 +11,9 @@ use samovar_model::{ComponentKind, Fault, Settings};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use crate::code::Code;
-use crate::interfaces::outbound::Outbound;
+use crate::interfaces::Granted;
 use crate::interfaces::stdio::InstanceLog;
 use crate::lane::Lane;
-use crate::logs::LogSink;
 use crate::memory::{Demand, HostMemory, HostShort, NoRoom, Place};
 use crate::pool::Pooled;
 use wasi02::Wasi02;
@@ -51,8 +50,7 @@ impl Identity {
 pub(crate) struct Blueprint<'a> {
     pub(crate) code: &'a Code,
     pub(crate) settings: &'a Settings,
-    pub(crate) outbound: &'a Arc<Outbound>,
-    pub(crate) sink: &'a LogSink,
+    pub(crate) granted: &'a Arc<Granted>,
     pub(crate) lane: &'a Arc<Lane>,
     pub(crate) memory: &'a Arc<HostMemory>,
     pub(crate) demand: &'a Arc<Demand>,
@@ -91,7 +89,7 @@ impl Instance {
                 return MakeError::NoMemory;
             }
             let text = format!("could not be started: {}", describe(&error));
-            blueprint.sink.write(id, None, samovar_model::LogStream::Crash, text.clone());
+            blueprint.granted.log.write(id, None, samovar_model::LogStream::Crash, text.clone());
             MakeError::Failed(text)
         })
     }

@@ -55,7 +55,7 @@ pub(crate) struct Call02 {
 impl Wasi02 {
     pub(super) async fn make(pre: &ProxyPre<Guest>, blueprint: &Blueprint<'_>, place: Place) -> wasmtime::Result<Self> {
         let id = place.id;
-        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, place);
+        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.granted, place);
         let pre = pre.clone();
         // A start-up that computes for long goes to the slow lane like any other.
         let started = Driven::new(async move {

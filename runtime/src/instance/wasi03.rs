@@ -73,7 +73,7 @@ impl Wasi03 {
         place: Place,
     ) -> wasmtime::Result<Self> {
         let id = place.id;
-        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.outbound, blueprint.sink, place);
+        let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.granted, place);
         let pre = pre.clone();
         let started = Driven::new(async move {
             let service = pre.instantiate_async(&mut store).await?;

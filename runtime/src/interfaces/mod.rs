@@ -7,11 +7,49 @@ pub(crate) mod outbound;
 mod outgoing_body;
 pub(crate) mod stdio;
 
-use samovar_model::ComponentKind;
+use std::sync::Arc;
+
+use samovar_model::{ComponentKind, FunctionName, Settings};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::guest::Guest;
+use crate::logs::LogSink;
+use crate::reach::Reach;
+use outbound::{Outbound, OutboundClient};
+
+/// What the instances of one revision may reach, interface by interface, and where they say what they have to say. Made once
+/// per revision, not per instance.
+pub(crate) struct Granted {
+    pub(crate) outbound: Arc<Outbound>,
+    pub(crate) log: LogSink,
+}
+
+/// What it is made from, on a host.
+pub(crate) struct Services<'a> {
+    pub(crate) client: &'a OutboundClient,
+    #[expect(dead_code, reason = "the interfaces that need it follow")]
+    pub(crate) reach: &'a Reach,
+}
+
+impl Granted {
+    pub(crate) fn new(
+        function: &FunctionName,
+        settings: &Settings,
+        services: &Services<'_>,
+        log: LogSink,
+    ) -> Arc<Self> {
+        let outbound =
+            Outbound::new(function.to_string(), settings.allow_outbound.clone(), services.client.clone(), log.clone());
+        Arc::new(Self { outbound: Arc::new(outbound), log })
+    }
+
+    /// For an instance that is only tried out: it reaches nothing, and what it says is not kept.
+    pub(crate) fn nothing(client: &OutboundClient, log: LogSink) -> Arc<Self> {
+        let outbound = Outbound::new(String::new(), Vec::new(), client.clone(), log.clone());
+        Arc::new(Self { outbound: Arc::new(outbound), log })
+    }
+}
 
 /// The interface as wasmtime's linker names it; components may ask for any version of 0.2.
 const WASI_HTTP_TYPES: &str = "wasi:http/types@0.2.12";

@@ -12,8 +12,8 @@ use samovar_model::{ByteSize, ComponentKind, Digest, FunctionName};
 use tokio::sync::{Semaphore, watch};
 
 use super::*;
-use crate::HostConfig;
 use crate::machine::Machine;
+use crate::{HostConfig, Reach};
 
 /// A store whose artifacts cannot be had, after a while.
 struct Unavailable {
@@ -59,13 +59,14 @@ async fn fixture() -> Fixture {
     let artifacts = Arc::new(Unavailable { asked: AtomicUsize::new(0), answers: Semaphore::new(0) });
     let (capacity, _) = Machine::look().capacity(4);
     let config = HostConfig { capacity, ..HostConfig::new(data_dir.compiled(), data_dir.logs()) };
-    let host = Host::start(config, Arc::clone(&artifacts) as _).expect("a host");
+    let host = Host::start(config, Arc::clone(&artifacts) as _, Reach::default()).expect("a host");
     let name: FunctionName = "hello".parse().expect("a name");
     let settings = FunctionTable::default().settings(&name).expect("settings");
     let (artifact, size, kind) = (Digest::of(b"hello"), ByteSize::bytes(5), ComponentKind::Wasi02);
     let new = NewRevision { artifact, size, kind, settings };
     registry.deploy(&name, new).await.expect("a deployment");
-    let serving = Arc::new(Serving::new(host, Arc::clone(&registry) as _, Arc::clone(&artifacts) as _));
+    let serving =
+        Arc::new(Serving::new(host, Arc::clone(&registry) as _, Arc::clone(&artifacts) as _));
     Fixture { serving, registry, artifacts, name, _dir: dir }
 }
 
