@@ -6,8 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use samovar_model::{Fault, FunctionName, RequestId, Revision};
+
+/// A request's body: a caller's, or one made here.
+pub trait RequestBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static {}
+
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static> RequestBody for B {}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Gets requests answered: by the host in the same process, or by hosts elsewhere.
 pub trait Dispatcher: Send + Sync + 'static {
@@ -33,10 +39,10 @@ pub trait Dispatcher: Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// Dropping the future, or the answer's body before its end, means that the caller is gone.
-    fn dispatch(
+    fn dispatch<B: RequestBody>(
         &self,
         target: Self::Target,
-        request: Request<Incoming>,
+        request: Request<B>,
         id: RequestId,
-    ) -> impl Future<Output = Result<Response<Self::Body>, Fault>> + Send + use<Self>;
+    ) -> impl Future<Output = Result<Response<Self::Body>, Fault>> + Send + use<Self, B>;
 }

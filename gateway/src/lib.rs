@@ -17,6 +17,6 @@ pub mod service;
 mod stats;
 
 pub use config::GatewayConfig;
-pub use dispatcher::Dispatcher;
+pub use dispatcher::{Dispatcher, RequestBody};
 pub use routes::{Found, RouteTable};
 pub use service::Gateway;

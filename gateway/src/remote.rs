@@ -26,15 +26,14 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
 use samovar_hop::Connector;
 use samovar_hop::message::Target;
 use samovar_model::{Fault, FunctionName, HostId, RequestId, Revision};
 use tokio::sync::Notify;
 
-use crate::Dispatcher;
 use crate::balance::retry_budget::RetryBudget;
 use crate::balance::{Balancer, Placement};
+use crate::{Dispatcher, RequestBody};
 pub use answer::RemoteBody;
 use attempt::{Failure, Picked, Sent};
 pub use config::RemoteConfig;
@@ -119,7 +118,11 @@ impl Inner {
         self.started.elapsed()
     }
 
-    async fn dispatch(&self, target: RemoteTarget, request: Request<Incoming>) -> Result<Response<RemoteBody>, Fault> {
+    async fn dispatch<B: RequestBody>(
+        &self,
+        target: RemoteTarget,
+        request: Request<B>,
+    ) -> Result<Response<RemoteBody>, Fault> {
         let (begun, route) = (Instant::now(), &*target.0);
         let sent = Sent::new(request, &route.header);
         self.budget.request(self.now());
@@ -156,10 +159,10 @@ impl Inner {
 
     /// Sends a request to a second host if the first has not answered after some time. The first answer counts; a failure does
     /// only if the other has failed as well.
-    async fn hedged(
+    async fn hedged<B: RequestBody>(
         &self,
         route: &Route,
-        sent: &Sent,
+        sent: &Sent<B>,
         picked: Picked,
         after: Duration,
     ) -> Result<Response<RemoteBody>, Failure> {
@@ -205,12 +208,12 @@ impl Dispatcher for RemoteHosts {
         RemoteTarget(Arc::new(Route { placement, header, timeout: *timeout, sticky: true }))
     }
 
-    fn dispatch(
+    fn dispatch<B: RequestBody>(
         &self,
         target: RemoteTarget,
-        request: Request<Incoming>,
+        request: Request<B>,
         _id: RequestId,
-    ) -> impl Future<Output = Result<Response<RemoteBody>, Fault>> + Send + use<> {
+    ) -> impl Future<Output = Result<Response<RemoteBody>, Fault>> + Send + use<B> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move { inner.dispatch(target, request).await })
     }

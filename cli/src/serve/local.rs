@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use samovar_cluster::Snapshot;
-use samovar_gateway::Dispatcher;
+use samovar_gateway::{Dispatcher, RequestBody};
 use samovar_model::{Fault, FunctionName, RequestId};
 use samovar_runtime::{Host, ResponseBody, Revision};
 use tokio::sync::watch;
@@ -22,12 +21,12 @@ impl Dispatcher for LocalHost {
         self.0.revision(function, revision)
     }
 
-    fn dispatch(
+    fn dispatch<B: RequestBody>(
         &self,
         target: Self::Target,
-        request: Request<Incoming>,
+        request: Request<B>,
         id: RequestId,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Fault>> + Send + use<> {
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Fault>> + Send + use<B> {
         self.0.invoke(target, request, id)
     }
 }

@@ -8,7 +8,6 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
-use hyper::body::Incoming;
 use samovar_hop::message::{self, ELAPSED, LOAD, TARGET};
 use samovar_hop::{Answer, SendError};
 use samovar_model::{Fault, HostId, Origin, headers};
@@ -16,12 +15,13 @@ use samovar_model::{Fault, HostId, Origin, headers};
 use super::answer::RemoteBody;
 use super::replay::{HopBody, Replay};
 use super::{GRACE, Inner, Route, sticky};
+use crate::RequestBody;
 use crate::balance::{self, Guard};
 
 /// A request that may have to be sent more than once.
-pub(super) struct Sent {
+pub(super) struct Sent<B> {
     head: Parts,
-    body: Replay,
+    body: Replay<B>,
 }
 
 /// Why there is no answer.
@@ -43,7 +43,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Whether trying it on another host is safe. If so, the body has been taken back for that.
-    pub(super) fn may_retry(&self, sent: &Sent) -> bool {
+    pub(super) fn may_retry<B: RequestBody>(&self, sent: &Sent<B>) -> bool {
         let is_safe = match self {
             // What is wrong with the function is so everywhere.
             Self::Told(fault) => fault.never_started() && fault.origin() == Origin::Platform,
@@ -76,7 +76,7 @@ impl Failure {
     }
 }
 
-impl Sent {
+impl<B: RequestBody> Sent<B> {
     /// Whether a host that is not ready for it may say so: if all of it can be sent again.
     pub(super) fn is_short(&self) -> bool {
         self.body.is_short()
@@ -88,7 +88,7 @@ impl Sent {
     }
 
     /// Makes a request what a host is sent.
-    pub(super) fn new(request: Request<Incoming>, target: &HeaderValue) -> Self {
+    pub(super) fn new(request: Request<B>, target: &HeaderValue) -> Self {
         let (mut head, body) = request.into_parts();
         head.version = http::Version::HTTP_2;
         head.extensions.clear();
@@ -106,7 +106,7 @@ impl Sent {
     }
 
     /// The request, once more.
-    fn request(&self, elapsed: Option<Duration>) -> Request<HopBody> {
+    fn request(&self, elapsed: Option<Duration>) -> Request<HopBody<B>> {
         let mut head = self.head.clone();
         if let Some(elapsed) = elapsed {
             let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -169,7 +169,7 @@ impl Picked {
 
 impl Inner {
     /// Picks a host that is not among `tried`.
-    pub(super) fn pick(&self, route: &Route, sent: &Sent, tried: &[HostId]) -> Option<Picked> {
+    pub(super) fn pick<B>(&self, route: &Route, sent: &Sent<B>, tried: &[HostId]) -> Option<Picked> {
         let hint = if route.sticky { sticky::hint(&sent.head.headers, self.connector.identity()) } else { None };
         let hinted = hint.and_then(|host| self.balancer.pick_hinted(&route.placement, &host, tried, self.now()));
         if let Some(guard) = hinted {
@@ -194,10 +194,10 @@ impl Inner {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(super) async fn attempt(
+    pub(super) async fn attempt<B: RequestBody>(
         &self,
         route: &Route,
-        sent: &Sent,
+        sent: &Sent<B>,
         picked: Picked,
         elapsed: Option<Duration>,
     ) -> Result<Response<RemoteBody>, Failure> {
@@ -252,7 +252,12 @@ impl Inner {
         guard.answered(balance::Answer { outcome, latency, load }, self.now());
     }
 
-    async fn send(&self, host: &HostId, sent: &Sent, elapsed: Option<Duration>) -> Result<Response<Answer>, Failure> {
+    async fn send<B: RequestBody>(
+        &self,
+        host: &HostId,
+        sent: &Sent<B>,
+        elapsed: Option<Duration>,
+    ) -> Result<Response<Answer>, Failure> {
         let links = self.links.load().get(host).cloned().ok_or(Failure::Unsent)?;
         let sender = links.sender_within(self.config.connect_patience).await;
         let sender = sender.map_err(|_| Failure::Unsent)?;

@@ -10,7 +10,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+
+use crate::RequestBody;
 
 /// How much of a body is kept.
 const KEPT_BYTES: usize = 64 << 10;
@@ -18,14 +19,14 @@ const KEPT_BYTES: usize = 64 << 10;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body that is sent once or more.
-pub(super) enum Replay {
+pub(super) enum Replay<B> {
     Empty,
-    Read(Arc<Mutex<Read>>),
+    Read(Arc<Mutex<Read<B>>>),
 }
 
 /// What has been read of a body, and the rest.
-pub(super) struct Read {
-    rest: Incoming,
+pub(super) struct Read<B> {
+    rest: B,
     /// Absent once it would be too much.
     kept: Option<Kept>,
     /// Counts attempts: only the last one may read on.
@@ -44,13 +45,13 @@ struct Kept {
 }
 
 /// The body of one attempt.
-pub(super) enum HopBody {
+pub(super) enum HopBody<B> {
     Empty,
-    Reading { read: Arc<Mutex<Read>>, attempt: u32, next: usize },
+    Reading { read: Arc<Mutex<Read<B>>>, attempt: u32, next: usize },
 }
 
-impl Replay {
-    pub(super) fn new(body: Incoming) -> Self {
+impl<B: RequestBody> Replay<B> {
+    pub(super) fn new(body: B) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
@@ -92,7 +93,7 @@ impl Replay {
     }
 
     /// The body for an attempt.
-    pub(super) fn begin(&self) -> HopBody {
+    pub(super) fn begin(&self) -> HopBody<B> {
         match self {
             Self::Empty => HopBody::Empty,
             Self::Read(read) => HopBody::Reading { read: Arc::clone(read), attempt: lock(read).attempt, next: 0 },
@@ -100,11 +101,11 @@ impl Replay {
     }
 }
 
-fn lock(read: &Mutex<Read>) -> MutexGuard<'_, Read> {
+fn lock<B>(read: &Mutex<Read<B>>) -> MutexGuard<'_, Read<B>> {
     read.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Read {
+impl<B: RequestBody> Read<B> {
     fn poll_next(
         &mut self,
         attempt: u32,
@@ -139,7 +140,7 @@ impl Read {
 
 impl Kept {
     /// Keeps a frame; false when it cannot be.
-    fn take(&mut self, frame: &Option<Result<Frame<Bytes>, hyper::Error>>) -> bool {
+    fn take<E>(&mut self, frame: &Option<Result<Frame<Bytes>, E>>) -> bool {
         match frame {
             None => self.ended = true,
             Some(Err(_)) => return false,
@@ -157,7 +158,7 @@ impl Kept {
     }
 }
 
-impl Body for HopBody {
+impl<B: RequestBody> Body for HopBody<B> {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -65,8 +65,7 @@ async fn fixture() -> Fixture {
     let (artifact, size, kind) = (Digest::of(b"hello"), ByteSize::bytes(5), ComponentKind::Wasi02);
     let new = NewRevision { artifact, size, kind, settings };
     registry.deploy(&name, new).await.expect("a deployment");
-    let serving =
-        Arc::new(Serving::new(host, Arc::clone(&registry) as _, Arc::clone(&artifacts) as _));
+    let serving = Arc::new(Serving::new(host, Arc::clone(&registry) as _, Arc::clone(&artifacts) as _));
     Fixture { serving, registry, artifacts, name, _dir: dir }
 }
 
