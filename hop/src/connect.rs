@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection};
-use h2::{Ping, PingPong};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use rustls::pki_types::ServerName;
@@ -19,6 +18,7 @@ use crate::greeting::{
     End, HELLO_PATH, Hello, MAX_GREETING_BYTES, PROOF_PATH, PROTOCOL, Proof, Welcome, holds, nonce, prove,
 };
 use crate::identity::Identity;
+use crate::pings;
 use crate::stream::Stream;
 
 /// What of a body may be under way unread, at both ends. One reader that is slow stops its own body.
@@ -109,10 +109,9 @@ impl Connector {
             .await?;
         let ended = Arc::new(Ended::default());
         let sender = Sender::new(h2, Arc::clone(&ended));
-        let pings = connection.ping_pong();
-        let (interval, timeout) = (self.ping_interval, self.ping_timeout);
+        let silent = pings::unanswered(connection.ping_pong(), self.ping_interval, self.ping_timeout);
         let closed = tokio::spawn(async move {
-            drive(connection, pings, interval, timeout).await;
+            drive(connection, silent).await;
             ended.end();
         });
         let welcome = self.greet(&sender, address, expected).await?;
@@ -159,21 +158,9 @@ impl Connector {
 
 /// Drives a connection to its end, which comes when the host, or this process, wants no more of it, or when a ping stays
 /// unanswered.
-async fn drive(connection: Connection<Stream, Bytes>, pings: Option<PingPong>, interval: Duration, timeout: Duration) {
-    let silent = async {
-        // Taken by nobody before.
-        let Some(mut pings) = pings else { return std::future::pending().await };
-        loop {
-            tokio::time::sleep(interval).await;
-            match tokio::time::timeout(timeout, pings.ping(Ping::opaque())).await {
-                Ok(Ok(_)) => {}
-                // The connection tells itself.
-                Ok(Err(_)) => return std::future::pending().await,
-                Err(_) => return,
-            }
-        }
-    };
+async fn drive(connection: Connection<Stream, Bytes>, silent: impl Future<Output = ()>) {
     tokio::select! {
+        biased;
         result = connection => if let Err(error) = result {
             tracing::debug!(%error, "a connection to a host ended");
         },

@@ -10,18 +10,23 @@
 
 pub mod client;
 pub mod connect;
-mod executor;
+mod greeter;
 mod greeting;
 pub mod identity;
 mod merge;
 pub mod message;
+mod pings;
+mod received;
+mod requests;
+mod sending;
 pub mod serve;
 mod stream;
 
-pub use client::{Answer, SendError, Sender};
+pub use client::{SendError, Sender};
 pub use connect::{ConnectError, Connector, Link};
 pub use greeting::Welcome;
 pub use identity::{Identity, IdentityError, TlsFiles};
+pub use received::Received;
 pub use serve::{Handler, HostName, serve};
 
 #[cfg(test)]

@@ -6,35 +6,27 @@
 //! ## Member     requests go to the handler
 //! ```
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper::server::conn::http2::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use h2::server::{Builder, Connection};
+use http::{Request, Response};
+use http_body::Body;
 use samovar_model::{BootEpoch, HostId};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connect::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
-use crate::executor::BoxingExecutor;
-use crate::greeting::{
-    End, HELLO_PATH, Hello, MAX_GREETING_BYTES, PROOF_PATH, PROTOCOL, Proof, Welcome, holds, nonce, prove,
-};
+use crate::greeter::Greeter;
 use crate::identity::Identity;
-use crate::merge::Merge;
+use crate::pings;
+use crate::received::Received;
+use crate::requests::Requests;
+use crate::sending::BoxError;
 use crate::stream::Stream;
 
 /// How long a caller may take to prove itself.
@@ -52,13 +44,13 @@ const PING_TIMEOUT: Duration = Duration::from_secs(4);
 /// What is done with members' requests.
 pub trait Handler: Send + Sync + 'static {
     /// An answer's body.
-    type Body: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static;
+    type Body: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static;
 
     /// Answers a request.
     ///
     /// # Cancel safety
     /// Dropping the future, or the answer's body before its end, means that the caller is gone.
-    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn handle(&self, request: Request<Received>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 /// Who answers.
@@ -78,9 +70,7 @@ pub async fn serve<H: Handler>(
     name: HostName,
     handler: Arc<H>,
     stop: CancellationToken,
-) where
-    <H::Body as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) {
     let connections = TaskTracker::new();
     let strangers = Arc::new(Semaphore::new(MAX_STRANGERS));
     let accepting = async {
@@ -118,167 +108,63 @@ async fn connection<H: Handler>(
     greeter: Greeter,
     handler: Arc<H>,
     stop: CancellationToken,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
-where
-    <H::Body as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<(), BoxError> {
     tcp.set_nodelay(true)?;
-    let stream = match greeter.identity.tls() {
+    let stream = match greeter.tls() {
         None => Stream::Plain(tcp),
-        Some(tls) => {
-            let accepting = tokio::time::timeout(GREETING, tls.acceptor.accept(tcp));
+        Some(acceptor) => {
+            let accepting = tokio::time::timeout(GREETING, acceptor.accept(tcp));
             let Some(accepted) = stop.run_until_cancelled(accepting).await else { return Ok(()) };
             Stream::Accepted(Box::new(accepted??))
         }
     };
     let greeter = Arc::new(greeter);
-    let service = service_fn(|request: Request<Incoming>| {
-        let (greeter, handler) = (Arc::clone(&greeter), Arc::clone(&handler));
-        async move {
-            Ok::<_, Infallible>(match greeter.is_member.load(Relaxed) {
-                // Boxed, since the layers around it move it several times before its task has it.
-                true => Box::pin(handler.handle(request)).await.map(|body| Answer::Handled(Merge::new(body))),
-                false => greeter.greet(request).await.map(|bytes| Answer::Greeting(Full::new(bytes))),
-            })
+    let unproven = async {
+        tokio::time::sleep(GREETING).await;
+        if greeter.is_member() {
+            std::future::pending::<()>().await;
         }
-    });
-    let served = Builder::new(BoxingExecutor)
-        .timer(TokioTimer::new())
+    };
+    let served = served(stream, Requests::new(Arc::clone(&greeter), handler), &stop);
+    tokio::select! {
+        result = served => result,
+        () = unproven => Err("the caller has not proven itself in time".into()),
+    }
+}
+
+/// Serves a connection to its end; after `stop` that comes when what is under way is done.
+async fn served<H: Handler>(
+    stream: Stream,
+    mut requests: Requests<H>,
+    stop: &CancellationToken,
+) -> Result<(), BoxError> {
+    let handshake = Builder::new()
         .max_concurrent_streams(MAX_STREAMS)
         // A member may give up all of its requests at once.
         .max_pending_accept_reset_streams(MAX_STREAMS as usize)
         .max_local_error_reset_streams(None)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(MAX_HEADER_BYTES)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut served = pin!(served);
-    let unproven = async {
-        tokio::time::sleep(GREETING).await;
-        if greeter.is_member.load(Relaxed) {
-            std::future::pending::<()>().await;
+        .handshake(stream);
+    let Some(connection) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
+    let mut connection: Connection<Stream, Bytes> = connection?;
+    let silent = pings::unanswered(connection.ping_pong(), PING_INTERVAL, PING_TIMEOUT);
+    let driven = async {
+        tokio::select! {
+            biased;
+            result = poll_fn(|cx| requests.poll(&mut connection, cx)) => return result,
+            () = stop.cancelled() => {}
         }
+        if requests.is_stranger() {
+            return Ok(());
+        }
+        connection.graceful_shutdown();
+        poll_fn(|cx| requests.poll(&mut connection, cx)).await
     };
     tokio::select! {
-        result = served.as_mut() => return Ok(result?),
-        () = unproven => return Err("the caller has not proven itself in time".into()),
-        () = stop.cancelled() => {}
-    }
-    if !greeter.is_member.load(Relaxed) {
-        return Ok(());
-    }
-    served.as_mut().graceful_shutdown();
-    Ok(served.await?)
-}
-
-/// One connection's beginning.
-struct Greeter {
-    identity: Identity,
-    name: HostName,
-    is_member: AtomicBool,
-    /// What was said, until the caller has proven itself. Taken for as long as a greeting lasts.
-    said: tokio::sync::Mutex<Said>,
-}
-
-struct Said {
-    hello: Option<(String, Welcome)>,
-    /// Among the strangers; given back with the proof.
-    place: Option<OwnedSemaphorePermit>,
-}
-
-impl Greeter {
-    fn new(identity: &Identity, name: &HostName, place: OwnedSemaphorePermit) -> Self {
-        let (identity, name) = (identity.clone(), name.clone());
-        let said = Said { hello: None, place: Some(place) };
-        Self { identity, name, is_member: AtomicBool::new(false), said: said.into() }
-    }
-
-    async fn greet(&self, request: Request<Incoming>) -> Response<Bytes> {
-        let answer = match self.said.try_lock() {
-            Ok(mut said) => self.hear(&mut said, request).await,
-            // One at a time: who has not proven itself gets no more room than that.
-            Err(_) => Err(StatusCode::UNAUTHORIZED),
-        };
-        let (status, body) = match answer {
-            Ok(body) => (StatusCode::OK, body),
-            Err(status) => (status, Bytes::new()),
-        };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        response
-    }
-
-    async fn hear(&self, said: &mut Said, request: Request<Incoming>) -> Result<Bytes, StatusCode> {
-        let (head, body) = request.into_parts();
-        let body = Limited::new(body, MAX_GREETING_BYTES).collect().await;
-        let body = body.map_err(|_| StatusCode::UNAUTHORIZED)?.to_bytes();
-        match head.uri.path() {
-            HELLO_PATH => self.hello(said, &body),
-            PROOF_PATH => self.proof(said, &body),
-            _ => Err(StatusCode::UNAUTHORIZED),
-        }
-    }
-
-    fn hello(&self, said: &mut Said, body: &[u8]) -> Result<Bytes, StatusCode> {
-        let Hello { nonce: hello } = serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST)?;
-        let mut welcome = Welcome {
-            protocol: PROTOCOL,
-            host: self.name.id.clone(),
-            epoch: *self.name.epoch.borrow(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            nonce: nonce(),
-            proof: None,
-        };
-        welcome.proof = prove(&self.identity, End::Host, &hello, &welcome);
-        let json = serde_json::to_vec(&welcome).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-        said.hello = Some((hello, welcome));
-        Ok(json.into())
-    }
-
-    fn proof(&self, said: &mut Said, body: &[u8]) -> Result<Bytes, StatusCode> {
-        let Proof { proof } = serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST)?;
-        // One try for each greeting.
-        let (hello, welcome) = said.hello.take().ok_or(StatusCode::UNAUTHORIZED)?;
-        if !holds(&self.identity, End::Member, &hello, &welcome, proof.as_deref()) {
-            tracing::warn!("a caller has another cluster secret: its connection is refused");
-            return Err(StatusCode::UNAUTHORIZED);
-        }
-        self.is_member.store(true, Relaxed);
-        said.place = None;
-        Ok(Bytes::new())
-    }
-}
-
-/// An answer's body: the handler's, or a greeting.
-enum Answer<B: Body> {
-    Handled(Merge<B>),
-    Greeting(Full<Bytes>),
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.get_mut() {
-            Self::Handled(body) => Pin::new(body).poll_frame(cx),
-            Self::Greeting(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Handled(body) => body.is_end_stream(),
-            Self::Greeting(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Handled(body) => body.size_hint(),
-            Self::Greeting(body) => body.size_hint(),
-        }
+        biased;
+        result = driven => Ok(result?),
+        () = silent => Err("the caller gives no sign of life".into()),
     }
 }

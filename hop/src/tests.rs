@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::greeting::{End, Hello, PROTOCOL, Welcome, nonce, prove};
 use crate::serve::MAX_STRANGERS;
-use crate::{ConnectError, Connector, Handler, HostName, Identity, IdentityError, Link, TlsFiles, serve};
+use crate::{ConnectError, Connector, Handler, HostName, Identity, IdentityError, Link, Received, TlsFiles, serve};
 
 mod bodies;
 
@@ -37,7 +37,7 @@ struct Echo(AtomicUsize);
 impl Handler for Echo {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Received>) -> Response<Full<Bytes>> {
         self.0.fetch_add(1, Relaxed);
         Response::new(Bytes::from(request.uri().path().to_owned()).into())
     }

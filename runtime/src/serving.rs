@@ -21,9 +21,9 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
 use samovar_cluster::{Artifacts, Registry};
 use samovar_hop::Handler;
+use samovar_hop::Received;
 use samovar_hop::message::{ELAPSED, FAULT, LOAD, TARGET, fault_header};
 use samovar_model::{Fault, RequestId, headers};
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,7 @@ impl Serving {
         self.in_flight.load(Relaxed)
     }
 
-    async fn invoke(&self, target: HeaderValue, mut request: Request<Incoming>) -> Response<ServedBody> {
+    async fn invoke(&self, target: HeaderValue, mut request: Request<Received>) -> Response<ServedBody> {
         let counted = Counted::begin(&self.in_flight);
         let id = request.headers().get(headers::REQUEST_ID).cloned().and_then(RequestId::new);
         let id = id.unwrap_or_else(|| RequestId::from_number(fastrand::u128(..)));
@@ -101,7 +101,7 @@ impl Serving {
 impl Handler for Serving {
     type Body = ServedBody;
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<ServedBody> {
+    async fn handle(&self, request: Request<Received>) -> Response<ServedBody> {
         match target(request.headers()) {
             Some(target) => self.invoke(target, request).await,
             None => self.call(request).await,

@@ -12,7 +12,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, BodyStream, Full, Limited};
 use samovar_cluster::{Membership, PeerBytes, Peers};
 use samovar_hop::message::HostCall;
-use samovar_hop::{Answer, ConnectError, Connector, Sender};
+use samovar_hop::{ConnectError, Connector, Received, Sender};
 use samovar_model::{Digest, HostId, HostRecord, HostState};
 
 /// The longest answer that is read whole.
@@ -70,7 +70,7 @@ impl HostCaller {
         method: Method,
         path_and_query: &str,
         body: Bytes,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Received, CallError> {
         let unreachable = |why: &dyn fmt::Display| {
             CallError::Unreachable(format!("host `{}` at {} cannot be reached: {why}", host.id, host.address))
         };
@@ -101,7 +101,7 @@ impl HostCaller {
     }
 }
 
-async fn whole(body: Answer) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+async fn whole(body: Received) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     Ok(Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes())
 }
 

@@ -14,7 +14,7 @@ use http_body_util::BodyStream;
 use jiff::Timestamp;
 use samovar_cluster::{Gateways, Membership};
 use samovar_control::platform::{Checked, Platform, Refusal};
-use samovar_hop::Answer;
+use samovar_hop::Received;
 use samovar_hop::message::{self, HostCall, StatsPart};
 use samovar_model::{
     Digest, FunctionName, FunctionStats, GatewayState, HostId, HostIntent, HostRecord, HostState, LogLine, Settings,
@@ -141,7 +141,7 @@ async fn first_answer<T, Asked: Future<Output = Result<T, CallError>>>(
 }
 
 /// Lines of JSON, as they come.
-fn lines(body: Answer) -> impl futures_util::Stream<Item = LogLine> + Send {
+fn lines(body: Received) -> impl futures_util::Stream<Item = LogLine> + Send {
     let read = (BodyStream::new(body), Vec::new());
     stream::unfold(read, |(mut body, mut rest): (_, Vec<u8>)| async move {
         loop {

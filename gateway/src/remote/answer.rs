@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use samovar_hop::Answer;
+use samovar_hop::Received;
 use samovar_model::Fault;
 use tokio::task::AbortHandle;
 
@@ -38,7 +38,7 @@ struct Rest {
 struct Stream(Option<InFlight>);
 
 struct InFlight {
-    answer: Answer,
+    answer: Received,
     /// With what its time counts from.
     guard: Option<(Guard, Instant)>,
 }
@@ -63,7 +63,7 @@ impl RemoteBody {
     /// # Errors
     /// When the answer is known to break off: better said while its head has not been sent.
     pub(super) fn read(
-        answer: Answer,
+        answer: Received,
         guard: Guard,
         started: Instant,
         deadline: Instant,

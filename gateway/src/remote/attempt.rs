@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use samovar_hop::message::{self, ELAPSED, LOAD, TARGET};
-use samovar_hop::{Answer, SendError};
+use samovar_hop::{Received, SendError};
 use samovar_model::{Fault, HostId, Origin, headers};
 
 use super::answer::RemoteBody;
@@ -257,7 +257,7 @@ impl Inner {
         host: &HostId,
         sent: &Sent<B>,
         elapsed: Option<Duration>,
-    ) -> Result<Response<Answer>, Failure> {
+    ) -> Result<Response<Received>, Failure> {
         let links = self.links.load().get(host).cloned().ok_or(Failure::Unsent)?;
         let sender = links.sender_within(self.config.connect_patience).await;
         let sender = sender.map_err(|_| Failure::Unsent)?;

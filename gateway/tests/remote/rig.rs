@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -18,7 +17,7 @@ use samovar_gateway::balance::Policy;
 use samovar_gateway::remote::{RemoteConfig, RemoteHosts};
 use samovar_gateway::{Gateway, GatewayConfig};
 use samovar_hop::message::{FAULT, LOAD, fault_header};
-use samovar_hop::{Connector, Handler, HostName, Identity, serve};
+use samovar_hop::{Connector, Handler, HostName, Identity, Received, serve};
 use samovar_model::manifest::FunctionTable;
 use samovar_model::{
     BootEpoch, ByteSize, ComponentKind, Digest, Fault, FunctionState, HostCapacity, HostId, HostRecord, HostReport,
@@ -78,7 +77,7 @@ async fn proxy(listener: TcpListener, to: SocketAddr, cut: Arc<Notify>) {
 impl Handler for Fake {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Received>) -> Response<Full<Bytes>> {
         let does = self.script.lock().unwrap().pop_front().unwrap_or(Does::Answer);
         let (head, body) = request.into_parts();
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();

@@ -17,12 +17,12 @@ impl Drop for Bell {
     }
 }
 
-type Boxed = UnsyncBoxBody<Bytes, hyper::Error>;
+type Boxed = UnsyncBoxBody<Bytes, h2::Error>;
 
 impl Handler for Bodies {
     type Body = Boxed;
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<Boxed> {
+    async fn handle(&self, request: Request<Received>) -> Response<Boxed> {
         let (head, body) = request.into_parts();
         match head.uri.path() {
             "/echo" => Response::new(body.boxed_unsync()),
@@ -139,7 +139,7 @@ async fn requests_on_a_connection_that_breaks_are_lost_and_those_after_it_are_no
 #[tokio::test]
 async fn a_body_of_single_bytes_breaks_no_connection() {
     let (link, _drops) = bodies().await;
-    let bytes = (0..TOO_MANY).map(|_| Ok::<_, hyper::Error>(hyper::body::Frame::data(Bytes::from_static(b"x"))));
+    let bytes = (0..TOO_MANY).map(|_| Ok::<_, h2::Error>(hyper::body::Frame::data(Bytes::from_static(b"x"))));
     let body = http_body_util::StreamBody::new(futures_util::stream::iter(bytes)).boxed_unsync();
     let echo = link.sender.send(Request::post("http://h1/echo").body(body).unwrap()).await.unwrap();
     assert_eq!(call(&link, "/unread").await, "no thanks", "beside it");
@@ -152,7 +152,7 @@ async fn empty_pieces_break_no_connection() {
     let (link, _drops) = bodies().await;
     let bytes = (0..1_000).map(|at| {
         let data = if at % 2 == 0 { Bytes::new() } else { Bytes::from_static(b"x") };
-        Ok::<_, hyper::Error>(hyper::body::Frame::data(data))
+        Ok::<_, h2::Error>(hyper::body::Frame::data(data))
     });
     let body = http_body_util::StreamBody::new(futures_util::stream::iter(bytes)).boxed_unsync();
     let echo = link.sender.send(Request::post("http://h1/echo").body(body).unwrap()).await.unwrap();

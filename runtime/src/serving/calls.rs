@@ -4,9 +4,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt as _};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use jiff::Timestamp;
 use samovar_cluster::ArtifactError;
+use samovar_hop::Received;
 use samovar_hop::message::{Checked, HostCall};
 use samovar_model::api::MAX_ARTIFACT_BYTES;
 use samovar_model::{Digest, Fault, FunctionName, LogLine, Settings};
@@ -25,7 +26,7 @@ const PIECE_BYTES: usize = 64 << 10;
 type Refused = (StatusCode, String);
 
 impl Serving {
-    pub(super) async fn call(&self, request: Request<Incoming>) -> Response<ServedBody> {
+    pub(super) async fn call(&self, request: Request<Received>) -> Response<ServedBody> {
         let (head, body) = request.into_parts();
         let answer = match (&head.method, HostCall::of(head.uri.path())) {
             (&Method::POST, Some(HostCall::Check(digest))) => self.check(digest, body).await,
@@ -47,7 +48,7 @@ impl Serving {
         })
     }
 
-    async fn check(&self, digest: Digest, body: Incoming) -> Result<Response<ServedBody>, Refused> {
+    async fn check(&self, digest: Digest, body: Received) -> Result<Response<ServedBody>, Refused> {
         let compiled = if hyper::body::Body::is_end_stream(&body) {
             let file = self.artifacts.file(&digest).await.map_err(|error| absent(&error))?;
             self.host.compile(digest, &file).await
@@ -62,7 +63,7 @@ impl Serving {
     }
 
     /// Compiles a component that came with the call. It is not kept: it may turn out not to be deployed.
-    async fn check_sent(&self, digest: Digest, body: Incoming) -> Result<Result<Compiled, CodeError>, Refused> {
+    async fn check_sent(&self, digest: Digest, body: Received) -> Result<Result<Compiled, CodeError>, Refused> {
         let failed = |error: ArtifactError| (StatusCode::SERVICE_UNAVAILABLE, error.to_string());
         let mut upload = self.artifacts.begin().await.map_err(failed)?;
         let limit = usize::try_from(MAX_ARTIFACT_BYTES).unwrap_or(usize::MAX);
@@ -81,7 +82,7 @@ impl Serving {
         Ok(self.host.compile(digest, &file).await)
     }
 
-    async fn rehearse(&self, digest: Digest, body: Incoming) -> Result<Response<ServedBody>, Refused> {
+    async fn rehearse(&self, digest: Digest, body: Received) -> Result<Response<ServedBody>, Refused> {
         let bad = |error: &dyn std::fmt::Display| (StatusCode::BAD_REQUEST, format!("settings: {error}"));
         let body = Limited::new(body, MAX_SETTINGS_BYTES).collect().await.map_err(|error| bad(&error))?;
         let settings: Settings = serde_json::from_slice(&body.to_bytes()).map_err(|error| bad(&error))?;
