@@ -1,8 +1,11 @@
 //! What functions keep: values by key, in buckets.
 //!
-//! Keys are ordered by their bytes. A value is there from the moment its write is acknowledged until it is deleted or as old as
-//! its bucket's time to live. Callers keep to [`MAX_KEY_BYTES`](samovar_model::MAX_KEY_BYTES) and
+//! Keys are ordered by their bytes. A value is there from the moment its write is acknowledged until it is deleted, or as old as
+//! the time to live that its bucket had when it was last written: a bucket's rules come with each call, and another time to live
+//! holds for what is written from then on. Callers keep to [`MAX_KEY_BYTES`](samovar_model::MAX_KEY_BYTES) and
 //! [`MAX_VALUE_BYTES`](samovar_model::MAX_VALUE_BYTES): [`check`] says so in the words that a guest's author reads.
+
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,8 +16,11 @@ use samovar_model::{Bucket, BucketId, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub struct Entry {
     /// The value.
     pub value: Bytes,
-    /// Changes with every write of the key, a delete included; never 0, which stands for "not there".
+    /// Changes with every write of the key, a delete included, and is never used again for the key; never 0, which stands for
+    /// "not there".
     pub version: u64,
+    /// When the value goes, by the store's clock; none where it is kept for ever.
+    pub expires: Option<SystemTime>,
 }
 
 /// One write of a batch: a value, or none to delete the key.
@@ -130,13 +136,13 @@ pub trait KeyValue: Send + Sync + 'static {
     /// [`KeyValueError::NotANumber`] where the value is no such text, or would leave 64 bits.
     async fn increment(&self, bucket: &Bucket, key: &str, by: i64) -> Result<i64, KeyValueError>;
 
-    /// Keys in order. What is written meanwhile may be in it or not; what is not touched is in it once.
+    /// Keys in order; none that is past its time. What is written meanwhile may be in it or not; what is not touched is in it once.
     async fn list(&self, bucket: &Bucket, range: Range) -> Result<Page, KeyValueError>;
 
     /// The buckets that hold something, in order.
     async fn buckets(&self) -> Result<Vec<BucketUsage>, KeyValueError>;
 
-    /// Deletes all that a bucket holds.
+    /// Deletes all that a bucket holds. What is written to it meanwhile may be deleted too.
     async fn clear(&self, bucket: &BucketId) -> Result<(), KeyValueError>;
 }
 
