@@ -3,7 +3,6 @@
 //! A backend implements [`Backend`] for a value that owns its storage, and lists the tests with [`contract_tests!`].
 
 pub(crate) mod gateways;
-#[allow(dead_code, unused_imports, unused_macros, reason = "its first backend comes with the next commit")]
 pub(crate) mod key_value;
 pub(crate) mod membership;
 

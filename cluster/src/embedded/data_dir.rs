@@ -4,6 +4,8 @@
 //! lock              held by the process that uses the directory
 //! version           the format of everything else
 //! registry.redb     functions and revisions
+//! values.redb       what functions keep, up to the last checkpoint
+//! values.log        what they wrote since then
 //! artifacts/        components by digest, and uploads under way
 //! compiled/         compiled components: a cache, may be deleted at any time
 //! logs/             what functions wrote
@@ -94,6 +96,16 @@ impl DataDir {
     /// The registry's database.
     pub fn registry(&self) -> PathBuf {
         self.path.join(REGISTRY)
+    }
+
+    /// What functions keep.
+    pub fn key_value(&self) -> PathBuf {
+        self.path.join("values.redb")
+    }
+
+    /// What functions wrote since [`DataDir::key_value`] was last synced.
+    pub fn key_value_log(&self) -> PathBuf {
+        self.path.join("values.log")
     }
 
     /// Artifacts, each in a file named by its digest.
