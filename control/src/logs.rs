@@ -1,6 +1,7 @@
 //! A function's log as JSON lines, so far or followed.
 
 use std::convert::Infallible;
+use std::future::ready;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use samovar_model::api::Problem as Document;
-use samovar_model::{LogLine, Span};
+use samovar_model::{LogLevel, LogLine, Span};
 
 use crate::Control;
 use crate::extract::{Name, Params};
@@ -28,6 +29,9 @@ pub(crate) struct Selection {
     /// Whether to go on with the lines to come, without an end.
     #[serde(default)]
     follow: bool,
+    /// Only lines that matter this much, or more: `trace`, `debug`, `info`, `warn`, `error` or `critical`. Lines without a
+    /// level of their own count as `info` from stdout, `warn` from stderr, and `critical` if they are crashes.
+    level: Option<String>,
 }
 
 /// What a function wrote and how it crashed, oldest first, one JSON object a line.
@@ -37,7 +41,7 @@ pub(crate) struct Selection {
     params(("name" = String, Path, description = "the function's name"), Selection),
     responses(
         (status = 200, description = "JSON lines", body = LogLine, content_type = "application/x-ndjson"),
-        (status = 400, description = "`since` or `follow` is malformed", body = Document,
+        (status = 400, description = "`since`, `follow` or `level` is malformed", body = Document,
             content_type = "application/problem+json"),
         (status = 404, description = "no such function", body = Document, content_type = "application/problem+json"),
     ))]
@@ -47,8 +51,10 @@ pub(crate) async fn show(
     Params(selection): Params<Selection>,
 ) -> Result<Response, Problem> {
     let since = selection.since.as_deref().map(|text| moment(text, Timestamp::now())).transpose()?;
+    let level = selection.level.as_deref().map(level).transpose()?;
     control.function(&name)?;
     let lines = control.0.platform.logs(&name, since, selection.follow).await;
+    let lines = lines.filter(move |line| ready(level.is_none_or(|level| line.severity() >= level)));
     let lines = lines.take_until(control.0.closing.clone().cancelled_owned());
     let body = Body::from_stream(lines.map(|line| Ok::<_, Infallible>(json_line(&line))));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
@@ -58,6 +64,10 @@ fn json_line(line: &LogLine) -> Bytes {
     let mut json = serde_json::to_vec(line).expect("a log line has only string keys and numbers that JSON can hold");
     json.push(b'\n');
     json.into()
+}
+
+fn level(text: &str) -> Result<LogLevel, Problem> {
+    text.parse().map_err(|error| Problem::new(Kind::BadRequest, format!("the query: level: {error}")))
 }
 
 fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {

@@ -40,5 +40,5 @@ pub use request_id::RequestId;
 pub use revision::{ComponentKind, FunctionState, Revision, RevisionId, RevisionNumber};
 pub use route::{Clash, HostPattern, Methods, PathPattern, Route, RouteError, Segment};
 pub use secret::{SecretName, SecretNameError};
-pub use telemetry::{FunctionStats, HostStats, LogLine, LogStream};
+pub use telemetry::{FunctionStats, HostStats, LogLevel, LogLevelError, LogLine, LogStream};
 pub use units::{ByteSize, Span, UnitError};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use samovar_model::api::{NamedStats, StatsList};
-use samovar_model::{FunctionStats, LogLine, LogStream};
+use samovar_model::{FunctionStats, LogLevel, LogLine, LogStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -11,7 +11,17 @@ use crate::harness::{Api, TOKEN};
 
 fn line(time: &str, text: &str) -> LogLine {
     let time = time.parse().unwrap();
-    LogLine { time, revision: 1, instance: 2, request_id: None, stream: LogStream::Stdout, text: text.to_owned() }
+    LogLine {
+        time,
+        revision: 1,
+        instance: 2,
+        request_id: None,
+        stream: LogStream::Stdout,
+        level: None,
+        context: None,
+        fields: None,
+        text: text.to_owned(),
+    }
 }
 
 fn stats() -> FunctionStats {
@@ -54,6 +64,23 @@ async fn logs_are_json_lines_and_can_begin_late() {
 }
 
 #[tokio::test]
+async fn logs_can_be_held_to_a_level() {
+    let api = called().await;
+    let line = |stream, level| LogLine { stream, level, ..line("2026-01-02T03:04:05Z", "") };
+    *api.platform.lines.lock().unwrap() = vec![
+        line(LogStream::Log, Some(LogLevel::Debug)),
+        line(LogStream::Log, Some(LogLevel::Warn)),
+        line(LogStream::Stdout, None),
+        line(LogStream::Stderr, None),
+        line(LogStream::Crash, None),
+    ];
+    let count =
+        async |level: &str| api.get(&format!("/v1/functions/a/logs?level={level}")).await.text().lines().count();
+    assert_eq!((count("trace").await, count("info").await), (5, 4));
+    assert_eq!((count("warn").await, count("error").await), (3, 1));
+}
+
+#[tokio::test]
 async fn a_malformed_selection_of_logs_is_refused_with_what_to_write() {
     let api = called().await;
     for (query, detail) in [
@@ -63,7 +90,8 @@ async fn a_malformed_selection_of_logs_is_refused_with_what_to_write() {
              `2026-01-02T03:04:05Z`",
         ),
         ("follow=maybe", "the query: follow: provided string was not `true` or `false`"),
-        ("folow=true", "the query: folow: unknown field `folow`, expected `since` or `follow`"),
+        ("folow=true", "the query: folow: unknown field `folow`, expected one of `since`, `follow`, `level`"),
+        ("level=loud", "the query: level: `loud` is not a level: write trace, debug, info, warn, error or critical"),
     ] {
         let (status, kind, text) = api.get(&format!("/v1/functions/a/logs?{query}")).await.problem();
         assert_eq!((status, kind.as_str(), text.as_str()), (400, "bad-request", detail));

@@ -12,7 +12,7 @@ use wasmtime::format_err;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
-use crate::logs::LogSink;
+use crate::logs::{LogSink, Said};
 use samovar_model::RequestId;
 
 /// The longest line; what is longer is broken.
@@ -63,6 +63,16 @@ enum Running {
     Several(usize),
 }
 
+impl Running {
+    /// The request that what is said now belongs to, if it is just one.
+    fn request(&self) -> Option<&RequestId> {
+        match self {
+            Self::One(request) => Some(request),
+            Self::Nothing | Self::Several(_) => None,
+        }
+    }
+}
+
 impl InstanceLog {
     pub(crate) fn new(sink: LogSink, instance: u64) -> Arc<Self> {
         Arc::new(Self { sink, instance, state: Mutex::default() })
@@ -96,11 +106,23 @@ impl InstanceLog {
     pub(crate) fn crash(&self, request: Option<&RequestId>, text: &str) {
         let mut state = self.lock();
         self.flush(&mut state);
-        let running = match &state.running {
-            Running::One(request) => Some(request),
-            Running::Nothing | Running::Several(_) => None,
-        };
+        let running = state.running.request();
         self.sink.crash(self.instance, request.or(running), cut(text, MAX_CRASH_BYTES));
+    }
+
+    /// Logs what the guest said through an interface of its own: `said` is made only where so many bytes may be logged now.
+    pub(crate) fn say(&self, bytes: usize, said: impl FnOnce() -> Said) {
+        if !self.sink.admits(1, bytes) {
+            self.sink.drop_lines(1);
+            return;
+        }
+        let said = said();
+        self.sink.say(self.instance, self.lock().running.request(), said, bytes);
+    }
+
+    /// Tells the function's owner something, such as why the guest was refused.
+    pub(crate) fn notice(&self, text: String) {
+        self.say(text.len(), || Said::plain(LogStream::Stderr, text));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -120,10 +142,7 @@ impl InstanceLog {
     }
 
     fn line(&self, running: &Running, stream: LogStream, bytes: &[u8]) {
-        let request = match running {
-            Running::One(request) => Some(request),
-            Running::Nothing | Running::Several(_) => None,
-        };
+        let request = running.request();
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         self.sink.write(self.instance, request, stream, String::from_utf8_lossy(bytes).into_owned());
     }
@@ -171,7 +190,7 @@ impl InstanceLog {
 }
 
 /// The text, or its beginning and how much more there was.
-fn cut(text: &str, max_bytes: usize) -> String {
+pub(super) fn cut(text: &str, max_bytes: usize) -> String {
     if text.len() <= max_bytes {
         return text.to_owned();
     }

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use samovar_model::{FunctionName, LogLine, LogStream, RevisionNumber};
+use samovar_model::{FunctionName, LogLevel, LogLine, LogStream, RevisionNumber};
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use rate::Rate;
@@ -89,6 +90,21 @@ impl LogStore {
     }
 }
 
+/// A line, apart from who said it and when.
+pub(crate) struct Said {
+    pub(crate) stream: LogStream,
+    pub(crate) level: Option<LogLevel>,
+    pub(crate) context: Option<String>,
+    pub(crate) fields: Option<Map<String, Value>>,
+    pub(crate) text: String,
+}
+
+impl Said {
+    pub(crate) fn plain(stream: LogStream, text: String) -> Self {
+        Self { stream, level: None, context: None, fields: None, text }
+    }
+}
+
 /// Where one revision's instances write their lines. Cheap to clone.
 #[derive(Clone)]
 pub struct LogSink(Arc<Sink>);
@@ -118,6 +134,11 @@ impl LogSink {
         }))
     }
 
+    /// Whose lines they are.
+    pub(crate) fn function(&self) -> &FunctionName {
+        &self.0.function
+    }
+
     /// Whether this much of the guest's output may be logged now, which then counts. What may not is to be given to
     /// [`LogSink::drop_lines`].
     pub(crate) fn admits(&self, lines: usize, bytes: usize) -> bool {
@@ -131,8 +152,14 @@ impl LogSink {
 
     /// Logs a line, unless too much waits already.
     pub fn write(&self, instance: u64, request: Option<&RequestId>, stream: LogStream, text: String) {
+        let bytes = text.len();
+        self.say(instance, request, Said::plain(stream, text), bytes);
+    }
+
+    /// The same for a line of any kind, all parts of which have so many bytes.
+    pub(crate) fn say(&self, instance: u64, request: Option<&RequestId>, said: Said, bytes: usize) {
         self.tell_dropped(instance);
-        if !self.send(instance, request, stream, text) {
+        if !self.send(instance, request, said, bytes) {
             self.drop_lines(1);
         }
     }
@@ -153,13 +180,15 @@ impl LogSink {
         }
         let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
         let notice = format!("{dropped} lines dropped: written faster than the log takes them");
-        if dropped > 0 && !self.send(instance, None, LogStream::Stderr, notice) {
+        let bytes = notice.len();
+        if dropped > 0 && !self.send(instance, None, Said::plain(LogStream::Stderr, notice), bytes) {
             self.0.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
     }
 
-    fn send(&self, instance: u64, request: Option<&RequestId>, stream: LogStream, text: String) -> bool {
-        let bytes = text.len() + LINE_BYTES;
+    fn send(&self, instance: u64, request: Option<&RequestId>, said: Said, bytes: usize) -> bool {
+        let Said { stream, level, context, fields, text } = said;
+        let bytes = bytes + LINE_BYTES;
         // A crash must be found in the log even where the guest flooded it before.
         let room = if stream == LogStream::Crash { 2 * QUEUE_BYTES } else { QUEUE_BYTES };
         if self.0.queued_bytes.fetch_add(bytes, Ordering::Relaxed) > room {
@@ -172,6 +201,9 @@ impl LogSink {
             instance,
             request_id: request.map(|id| id.as_str().to_owned()),
             stream,
+            level,
+            context,
+            fields,
             text,
         };
         let queued = Queued { bytes, total: Arc::clone(&self.0.queued_bytes) };
