@@ -6,6 +6,8 @@ use samovar_model::ComponentKind;
 use samovar_model::api::ComponentInfo;
 use wasmparser::{Encoding, Parser, Payload};
 
+use crate::interfaces::{config, key_value, logging};
+
 /// Why a file cannot be a function.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
@@ -44,7 +46,10 @@ pub enum InspectError {
 
 /// What is linked, for the message of a refusal.
 const PROVIDED: &str = "the packages wasi:cli, wasi:clocks, wasi:random, wasi:io, wasi:filesystem (without any file), \
-                        wasi:sockets (without any network) and wasi:http, each in versions 0.2.x and 0.3.x";
+                        wasi:sockets (without any network) and wasi:http, each in versions 0.2.x and 0.3.x; \
+                        wasi:keyvalue/store, atomics and batch in versions 0.2.0-draft and 0.2.0-draft2; \
+                        wasi:config/store in versions 0.2.0-draft, 0.2.0-draft-2024-09-27 and 0.2.0-rc.1; \
+                        wasi:logging/logging in version 0.1.0-draft or without one";
 
 const PACKAGES: [&str; 7] =
     ["wasi:cli", "wasi:clocks", "wasi:random", "wasi:io", "wasi:filesystem", "wasi:sockets", "wasi:http"];
@@ -67,6 +72,9 @@ pub fn inspect(bytes: &[u8]) -> Result<ComponentInfo, InspectError> {
 }
 
 fn is_provided(import: &str) -> bool {
+    if key_value::provides(import) || config::provides(import) || logging::provides(import) {
+        return true;
+    }
     let package = import.split('/').next().unwrap_or(import);
     let version = import.rsplit_once('@').map_or("", |(_, version)| version);
     PACKAGES.contains(&package) && (version.starts_with("0.2.") || version.starts_with("0.3."))
@@ -137,9 +145,17 @@ mod tests {
     fn only_the_linked_packages_in_the_linked_versions_are_provided() {
         assert!(is_provided("wasi:cli/environment@0.2.3"));
         assert!(is_provided("wasi:clocks/monotonic-clock@0.3.0"));
-        for import in
-            ["wasi:keyvalue/store@0.2.0-draft", "acme:db/query@0.2.0", "wasi:cli/environment@0.1.0", "wasi:io/x"]
-        {
+        assert!(is_provided("wasi:keyvalue/store@0.2.0-draft2"));
+        assert!(is_provided("wasi:config/runtime@0.2.0-draft"));
+        assert!(is_provided("wasi:logging/logging"));
+        for import in [
+            "wasi:keyvalue/watcher@0.2.0-draft",
+            "wasi:blobstore/blobstore@0.2.0-draft",
+            "wasi:messaging/consumer@0.2.0",
+            "acme:db/query@0.2.0",
+            "wasi:cli/environment@0.1.0",
+            "wasi:io/x",
+        ] {
             assert!(!is_provided(import), "{import}");
         }
     }

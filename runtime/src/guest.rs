@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use samovar_model::{LogStream, Settings};
+use samovar_model::{LogStream, MAX_VALUE_BYTES, Settings};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::interfaces::Granted;
+use crate::interfaces::clock::CoarseClock;
 use crate::interfaces::outbound::Hooks;
 use crate::interfaces::stdio::{GuestOutput, InstanceLog};
 use crate::memory::{HostShort, Place, Share};
@@ -30,6 +31,10 @@ const MAX_HANDLES: usize = 5_000;
 /// What one call of the host may hand over, in the host's own form of it. The largest that is of use is a piece of a body.
 const MAX_CALL_BYTES: usize = 96 << 10;
 
+/// The same for a function that has a bucket. A value that is too long to be kept should be an error that says so, not the end
+/// of the invocation: twice the longest one comes that far.
+const MAX_VALUE_CALL_BYTES: usize = 2 * MAX_VALUE_BYTES + MAX_CALL_BYTES;
+
 /// Names and values of one set of headers, with 32 to 40 bytes for each as in wasmtime's count.
 const MAX_FIELDS_BYTES: usize = 32 << 10;
 
@@ -45,6 +50,7 @@ pub(crate) struct Guest {
     pub(crate) memory: MemoryMeter,
     cpu: CpuMeter,
     pub(crate) log: Arc<InstanceLog>,
+    pub(crate) granted: Arc<Granted>,
 }
 
 impl Guest {
@@ -56,6 +62,7 @@ impl Guest {
         wasi.stdout(GuestOutput::new(Arc::clone(&log), LogStream::Stdout));
         wasi.stderr(GuestOutput::new(Arc::clone(&log), LogStream::Stderr));
         wasi.max_random_size(MAX_RANDOM_BYTES);
+        wasi.wall_clock(CoarseClock);
         wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
         for (name, value) in &settings.env {
             wasi.env(name, value);
@@ -73,10 +80,11 @@ impl Guest {
             memory: MemoryMeter::new(settings.limits.memory.as_bytes(), share),
             cpu: CpuMeter::new(settings.limits.cpu.as_duration()),
             log,
+            granted: Arc::clone(granted),
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(MAX_CALL_BYTES);
+        store.set_hostcall_fuel(if granted.buckets.is_empty() { MAX_CALL_BYTES } else { MAX_VALUE_CALL_BYTES });
         store.set_max_component_handles(MAX_HANDLES);
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().cpu.tick()));
         store.set_epoch_deadline(1);

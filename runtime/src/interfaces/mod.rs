@@ -3,6 +3,10 @@
 //! Everything of `wasi:cli` and its relatives is linked, so that any toolchain's output runs, but a guest has no files and no
 //! sockets: its directory list is empty, and every address is refused.
 
+pub(crate) mod clock;
+pub(crate) mod config;
+pub(crate) mod key_value;
+pub(crate) mod logging;
 pub(crate) mod outbound;
 mod outgoing_body;
 pub(crate) mod stdio;
@@ -16,19 +20,22 @@ use wasmtime::component::Linker;
 use crate::guest::Guest;
 use crate::logs::LogSink;
 use crate::reach::Reach;
+use config::Config;
+use key_value::Buckets;
 use outbound::{Outbound, OutboundClient};
 
 /// What the instances of one revision may reach, interface by interface, and where they say what they have to say. Made once
 /// per revision, not per instance.
 pub(crate) struct Granted {
     pub(crate) outbound: Arc<Outbound>,
+    pub(crate) buckets: Buckets,
+    pub(crate) config: Config,
     pub(crate) log: LogSink,
 }
 
 /// What it is made from, on a host.
 pub(crate) struct Services<'a> {
     pub(crate) client: &'a OutboundClient,
-    #[expect(dead_code, reason = "the interfaces that need it follow")]
     pub(crate) reach: &'a Reach,
 }
 
@@ -41,13 +48,15 @@ impl Granted {
     ) -> Arc<Self> {
         let outbound =
             Outbound::new(function.to_string(), settings.allow_outbound.clone(), services.client.clone(), log.clone());
-        Arc::new(Self { outbound: Arc::new(outbound), log })
+        let buckets = Buckets::new(function, settings, services.reach.key_value.clone());
+        Arc::new(Self { outbound: Arc::new(outbound), buckets, config: Config::new(settings), log })
     }
 
-    /// For an instance that is only tried out: it reaches nothing, and what it says is not kept.
-    pub(crate) fn nothing(client: &OutboundClient, log: LogSink) -> Arc<Self> {
+    /// For an instance that is only tried out: it reads its configuration and reaches nothing, and what it says is not kept.
+    pub(crate) fn nothing(settings: &Settings, client: &OutboundClient, log: LogSink) -> Arc<Self> {
         let outbound = Outbound::new(String::new(), Vec::new(), client.clone(), log.clone());
-        Arc::new(Self { outbound: Arc::new(outbound), log })
+        let (buckets, config) = (Buckets::none(log.function()), Config::new(settings));
+        Arc::new(Self { outbound: Arc::new(outbound), buckets, config, log })
     }
 }
 
@@ -63,6 +72,9 @@ pub(crate) fn linker(engine: &Engine, kind: ComponentKind) -> wasmtime::Result<L
     linker.allow_shadowing(true);
     outgoing_body::add_to_linker(&mut linker.instance(WASI_HTTP_TYPES)?)?;
     linker.allow_shadowing(false);
+    key_value::add_to_linker(&mut linker)?;
+    config::add_to_linker(&mut linker)?;
+    logging::add_to_linker(&mut linker)?;
     if kind == ComponentKind::Wasi03 {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;

@@ -1,0 +1,76 @@
+//! `wasi:config`: what stands in `[function.NAME.config]`, as guests read it.
+//!
+//! The interface has had several names, all of the same shape, so each of them is linked to the same two functions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use samovar_model::Settings;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Linker, Lower, WasmStr};
+
+use crate::guest::Guest;
+
+/// Its names: in wasmCloud, in Spin, as proposed last, and in older wasmCloud.
+const INTERFACES: [&str; 4] = [
+    "wasi:config/store@0.2.0-draft",
+    "wasi:config/store@0.2.0-draft-2024-09-27",
+    "wasi:config/store@0.2.0-rc.1",
+    "wasi:config/runtime@0.2.0-draft",
+];
+
+/// Whether this import is one of its names.
+pub(crate) fn provides(import: &str) -> bool {
+    INTERFACES.contains(&import)
+}
+
+pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    for name in INTERFACES {
+        let mut store = linker.instance(name)?;
+        store.func_wrap("get", get)?;
+        store.func_wrap("get-all", get_all)?;
+    }
+    Ok(())
+}
+
+/// What one revision's instances read. Made once per revision.
+pub(crate) struct Config {
+    values: BTreeMap<String, String>,
+    /// The same as `get-all` gives it.
+    all: Arc<[(String, String)]>,
+}
+
+impl Config {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let values = settings.config.clone();
+        let all = values.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { values, all }
+    }
+
+    /// What a key stands for. The one place where that is decided.
+    fn look_up(&self, key: &str) -> Result<Option<String>, Error> {
+        Ok(self.values.get(key).cloned())
+    }
+}
+
+/// `error`, or `config-error` as it was called.
+#[derive(ComponentType, Lower)]
+#[component(variant)]
+#[expect(dead_code, reason = "what is read now is at hand and cannot fail; guests expect both cases")]
+enum Error {
+    #[component(name = "upstream")]
+    Upstream(String),
+    #[component(name = "io")]
+    Io(String),
+}
+
+type Context<'a> = StoreContextMut<'a, Guest>;
+type All = Arc<[(String, String)]>;
+
+fn get(context: Context<'_>, (key,): (WasmStr,)) -> wasmtime::Result<(Result<Option<String>, Error>,)> {
+    Ok((context.data().granted.config.look_up(&key.to_str(&context)?),))
+}
+
+fn get_all(context: Context<'_>, (): ()) -> wasmtime::Result<(Result<All, Error>,)> {
+    Ok((Ok(Arc::clone(&context.data().granted.config.all)),))
+}
