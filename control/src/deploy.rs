@@ -12,6 +12,7 @@ use samovar_model::{ByteSize, ComponentKind, Digest, FunctionName, Settings};
 
 use crate::Control;
 use crate::extract::{Json, Name};
+use crate::grants;
 use crate::problem::{Kind, Problem};
 use crate::summary::summary;
 
@@ -64,7 +65,9 @@ async fn prepare(
     settings: Settings,
 ) -> Result<NewRevision, Problem> {
     let file = control.0.artifacts.file(&artifact).await?;
-    let ComponentInfo { kind, size_bytes, .. } = control.0.platform.check(artifact, &file).await?.component;
+    let component = control.0.platform.check(artifact, &file).await?.component;
+    grants::check(name, &component.imports, &settings).map_err(|detail| Problem::new(Kind::Refused, detail))?;
+    let ComponentInfo { kind, size_bytes, .. } = component;
     if kind == ComponentKind::Wasi02 && settings.scale.concurrency > 1 {
         let concurrency = settings.scale.concurrency;
         let detail = format!(

@@ -12,6 +12,7 @@ mod auth;
 mod deploy;
 mod extract;
 mod functions;
+mod grants;
 mod health;
 mod hosts;
 mod logs;
