@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts};
 use samovar_cluster::{Artifacts, Snapshot};
-use samovar_gateway::{Dispatcher, Gateway, GatewayConfig};
+use samovar_gateway::{Dispatcher, Gateway, GatewayConfig, RequestBody};
 use samovar_model::manifest::Manifest;
 use samovar_model::{ByteSize, Fault, FunctionName, FunctionState, RequestId, RevisionNumber};
 use samovar_runtime::{Host, HostConfig, Reach, ResponseBody, Revision};
@@ -30,12 +29,12 @@ impl Dispatcher for Local {
         self.0.revision(function, revision)
     }
 
-    fn dispatch(
+    fn dispatch<B: RequestBody>(
         &self,
         target: Self::Target,
-        request: Request<Incoming>,
+        request: Request<B>,
         id: RequestId,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Fault>> + Send + use<> {
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Fault>> + Send + use<B> {
         self.0.invoke(target, request, id)
     }
 }
