@@ -5,8 +5,9 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::body::{BodyError, BoxError};
+use crate::functions::CallError;
 use crate::outbound::SendError;
-use crate::{IntoResponse, Response};
+use crate::{IntoResponse, Response, kv};
 
 /// What handlers return: anything that is [`IntoResponse`], or an [`Error`].
 ///
@@ -24,7 +25,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// Two audiences: the **detail** goes to the caller; a **source** goes to the function's log (stderr) and never to the caller.
 /// Every `std::error::Error` becomes one with `?`: status 500, all of it for the log alone. A failed outbound request
-/// ([`SendError`]) becomes a 502, or a 504 when it took too long.
+/// ([`SendError`]) or call ([`CallError`](crate::functions::CallError)) becomes a 502, or a 504 when it took too long; a bucket that
+/// is full or away ([`kv::Error`](crate::kv::Error)) a 507 or a 503.
 ///
 /// ```
 /// use samovar_sdk::{Error, Result};
@@ -159,13 +161,17 @@ statuses! {
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         let source: BoxError = Box::new(error);
-        let status = match source.downcast_ref::<SendError>() {
-            Some(SendError::TimedOut(_)) => StatusCode::GATEWAY_TIMEOUT,
-            Some(_) => StatusCode::BAD_GATEWAY,
-            None => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = status_of(&*source).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self::from_parts(status, None, Some(source))
     }
+}
+
+/// The status that an error of this crate stands for.
+fn status_of(error: &(dyn std::error::Error + 'static)) -> Option<StatusCode> {
+    let of_send = error.downcast_ref().map(SendError::status);
+    let of_call = || error.downcast_ref().map(CallError::status);
+    let of_bucket = || error.downcast_ref().map(kv::Error::status);
+    of_send.or_else(of_call).or_else(of_bucket)
 }
 
 impl IntoResponse for Error {

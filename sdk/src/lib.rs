@@ -20,8 +20,11 @@
 //! | fail | [`Error`]: a status, a problem document for the caller, the cause for the log |
 //! | stream | [`Body`], [`Body::from_stream`], [`Body::from_writer`] |
 //! | have several routes | [`Router`], or an `axum::Router` with the feature `axum` |
-//! | call others | [`send`] |
-//! | read settings | [`env`](fn@env) |
+//! | call others | [`send`], [`outbound::Client`], other functions: [`functions::call`] |
+//! | keep something | buckets of values by key: [`kv`] |
+//! | read settings | [`env`](fn@env), [`config`], [`secret`] |
+//! | say something | [`log`] |
+//! | know a caller again | the module `session`, with the feature of that name |
 //! | wait | [`sleep`], [`timeout`] |
 //! | test | the module `testing`: `cargo test` runs handlers natively |
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test says what went wrong by failing"))]
@@ -34,16 +37,23 @@ compile_error!("functions are components: cargo build --release --target wasm32-
 #[cfg(feature = "axum")]
 pub mod axum;
 mod body;
+pub mod config;
 mod env;
 mod error;
 mod extract;
+pub mod functions;
 mod guest;
-mod outbound;
+pub mod kv;
+pub mod log;
+pub mod outbound;
 mod path;
 mod pattern;
 mod reads;
 mod response;
 mod router;
+pub mod secret;
+#[cfg(feature = "session")]
+pub mod session;
 mod sse;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

@@ -14,9 +14,11 @@
 //! assert_eq!(answer.text(), "hello from /hello\n");
 //! ```
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::pin::{Pin, pin};
+mod buckets;
+mod current;
+mod host;
+
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -25,14 +27,13 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::{Body, IntoResponse, Request, Response, Result, RouteHandler, SendError};
+use crate::{IntoResponse, Request, RouteHandler};
 
-type Outbound = dyn Fn(Request) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync;
-
-thread_local! {
-    /// The host whose handler is running on this thread.
-    static CURRENT: RefCell<Option<Host>> = const { RefCell::new(None) };
-}
+pub(crate) use buckets::Bucket;
+#[cfg(feature = "session")]
+pub(crate) use current::now;
+pub(crate) use current::{all_config, bucket, config, env, log, secret, send};
+pub use host::{Host, LogLine};
 
 /// Runs a future to its end on this thread.
 ///
@@ -94,127 +95,6 @@ pub fn serve<Args>(handler: impl RouteHandler<Args>, request: Request) -> Answer
     Host::new().serve(handler, request)
 }
 
-/// What the platform gives a function: variables, and the servers it may call.
-///
-/// ```
-/// use samovar_sdk::{Request, Result, env, send, testing::Host};
-///
-/// async fn price() -> Result<String> {
-///     let answer = send(Request::get(env("PRICES")?).body(())?).await?;
-///     Ok(answer.into_body().text().await?)
-/// }
-///
-/// let host = Host::new()
-///     .env("PRICES", "http://prices.internal/tea")
-///     .outbound(async |request| format!("{} costs 3", request.uri().path()));
-/// assert_eq!(host.call(price()).text(), "/tea costs 3");
-/// ```
-#[derive(Clone, Default)]
-pub struct Host {
-    env: HashMap<String, String>,
-    outbound: Option<Arc<Outbound>>,
-}
-
-impl Host {
-    /// No variables but the process's own, and no request may leave.
-    ///
-    /// ```
-    /// let host = samovar_sdk::testing::Host::new();
-    /// ```
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets an environment variable, for what runs on this host alone.
-    ///
-    /// ```
-    /// let host = samovar_sdk::testing::Host::new().env("GREETING", "hello");
-    /// assert_eq!(host.call(async { samovar_sdk::env("GREETING").unwrap() }).text(), "hello");
-    /// ```
-    #[must_use]
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.env.insert(name.into(), value.into());
-        self
-    }
-
-    /// Answers every outbound request in the place of the network. Without it each one is [`SendError::Denied`].
-    ///
-    /// ```
-    /// use samovar_sdk::{http::StatusCode, testing::Host};
-    ///
-    /// let host = Host::new().outbound(async |_request| StatusCode::SERVICE_UNAVAILABLE);
-    /// ```
-    #[must_use]
-    pub fn outbound<F, Fut>(mut self, answer: F) -> Self
-    where
-        F: Fn(Request) -> Fut + Send + Sync + 'static,
-        Fut: Future + Send + 'static,
-        Fut::Output: IntoResponse,
-    {
-        self.outbound = Some(Arc::new(move |request| {
-            let answer = answer(request);
-            Box::pin(async move { answer.await.into_response() })
-        }));
-        self
-    }
-
-    /// Runs a handler's future on this host, and reads its answer to the end.
-    ///
-    /// # Panics
-    /// The answer's body broke off.
-    ///
-    /// ```
-    /// let answer = samovar_sdk::testing::Host::new().call(async { "hello" });
-    /// assert_eq!(answer.status, 200);
-    /// ```
-    pub fn call<R: IntoResponse>(&self, handler: impl Future<Output = R>) -> Answer {
-        let _guard = Entered(CURRENT.replace(Some(self.clone())));
-        block_on(async {
-            let (head, mut body) = handler.await.into_response().into_parts();
-            let mut whole = Vec::new();
-            while let Some(chunk) = body.chunk().await.unwrap_or_else(|error| panic!("the answer broke off: {error}")) {
-                whole.extend_from_slice(&chunk);
-            }
-            let trailers = body.trailers().cloned();
-            Answer { status: head.status, headers: head.headers, body: whole.into(), trailers }
-        })
-    }
-}
-
-impl Host {
-    /// Sends a request through a handler's extractors, as the platform does. For [`Path`](crate::Path), which needs a pattern,
-    /// [`call`](Self::call) a [`Router`](crate::Router)'s `handle`.
-    ///
-    /// # Panics
-    /// The answer's body broke off.
-    ///
-    /// ```
-    /// use samovar_sdk::{Body, Request, testing::Host};
-    ///
-    /// let request = Request::get("/x").body(Body::empty()).unwrap();
-    /// let answer = Host::new().serve(async |request: Request| request.uri().to_string(), request);
-    /// assert_eq!(answer.text(), "/x");
-    /// ```
-    pub fn serve<Args>(&self, handler: impl RouteHandler<Args>, request: Request) -> Answer {
-        self.call(handler.answer(request))
-    }
-}
-
-impl std::fmt::Debug for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("env", &self.env).field("outbound", &self.outbound.is_some()).finish()
-    }
-}
-
-/// Puts back the host that was there before.
-struct Entered(Option<Host>);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        CURRENT.set(self.0.take());
-    }
-}
-
 /// A whole answer.
 ///
 /// ```
@@ -250,6 +130,21 @@ impl Answer {
         std::str::from_utf8(&self.body).expect("the answer's body is UTF-8")
     }
 
+    /// The cookies that the answer sets, as a browser sends them back: what goes into the next request's `cookie` header. Those
+    /// that it takes away are not in it.
+    ///
+    /// ```
+    /// use samovar_sdk::{Response, testing};
+    ///
+    /// let answer = testing::call(async { Response::text("hi").with_header("set-cookie", "a=1; Path=/") });
+    /// assert_eq!(answer.cookies(), "a=1");
+    /// ```
+    pub fn cookies(&self) -> String {
+        let set = self.headers.get_all(http::header::SET_COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        let kept = set.filter(|cookie| !cookie.contains("Max-Age=0"));
+        kept.filter_map(|cookie| cookie.split(';').next()).collect::<Vec<_>>().join("; ")
+    }
+
     /// The body, read as JSON.
     ///
     /// # Panics
@@ -261,17 +156,5 @@ impl Answer {
     /// ```
     pub fn json<T: DeserializeOwned>(&self) -> T {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}, in {:?}", self.body))
-    }
-}
-
-pub(crate) fn env(name: &str) -> Option<String> {
-    CURRENT.with_borrow(|host| host.as_ref().and_then(|host| host.env.get(name).cloned()))
-}
-
-pub(crate) async fn send(request: http::Request<Body>) -> Result<Response, SendError> {
-    let outbound = CURRENT.with_borrow(|host| host.as_ref().and_then(|host| host.outbound.clone()));
-    match outbound {
-        Some(outbound) => Ok(outbound(request).await),
-        None => Err(SendError::Denied(format!("{}: this test has no `Host::outbound`", request.uri()))),
     }
 }

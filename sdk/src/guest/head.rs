@@ -2,6 +2,7 @@
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "natively only the tests here call it"))]
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -50,6 +51,11 @@ pub(crate) fn parts(head: &impl RequestHead, reads: Reads) -> Result<Parts> {
         parts.uri = uri(origin, head.path()).map_err(bad_url)?;
     }
     Ok(parts)
+}
+
+/// A span of time as WASI has it.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The authority that the platform tells.

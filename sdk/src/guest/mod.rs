@@ -25,12 +25,33 @@ pub(crate) use p3::{Incoming, env, send, sleep};
 #[doc(hidden)]
 pub use {p3::handle, wasip3};
 
+#[cfg(target_family = "wasm")]
+#[rustfmt::skip]
+mod bindings;
+#[cfg(target_family = "wasm")]
+mod reach;
+#[cfg(all(target_family = "wasm", feature = "session"))]
+pub(crate) use reach::now;
+#[cfg(target_family = "wasm")]
+pub(crate) use reach::{Bucket, all_config, config, config as secret, log};
+
 #[cfg(not(target_family = "wasm"))]
 mod native;
+#[cfg(all(not(target_family = "wasm"), feature = "session"))]
+pub(crate) use crate::testing::now;
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::{env, send, sleep};
+pub(crate) use native::{Bucket, all_config, config, env, log, secret, send, sleep};
 
 use crate::{Reads, Request, Response};
+
+/// Why the platform does not do something with a bucket.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The function has no such bucket.
+    NotGranted,
+    /// In the platform's words.
+    Other(String),
+}
 
 /// What `#[handler]` makes of a function, for the ground to call.
 #[doc(hidden)]

@@ -1,10 +1,10 @@
-//! A native test: the environment is the process's and the test's, time is a thread's, the network is the test's.
+//! A native test: the environment is the process's and the test's, time is a thread's, all else that is reached is the test's.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-pub(crate) use crate::testing::send;
+pub(crate) use crate::testing::{Bucket, all_config, config, log, secret, send};
 
 pub(crate) fn env(name: &str) -> Option<String> {
     crate::testing::env(name).or_else(|| std::env::var(name).ok())

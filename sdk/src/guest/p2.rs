@@ -18,6 +18,7 @@ use wstd::io::AsyncOutputStream;
 use wstd::runtime::{AsyncPollable, Reactor, WaitFor};
 
 use super::{Export, head};
+use crate::outbound::Timeouts;
 use crate::{Body, BodyError, Error, IntoResponse, Reads, Request, Response, Result, SendError};
 
 /// The most that `blocking-write-and-flush` takes.
@@ -284,7 +285,7 @@ impl Waiting {
     }
 }
 
-pub(crate) async fn send(request: http::Request<Body>) -> Result<Response, SendError> {
+pub(crate) async fn send(request: http::Request<Body>, timeouts: Timeouts) -> Result<Response, SendError> {
     let (mut parts, body) = request.into_parts();
     if body.length().is_some_and(|length| length > 0) {
         head::set_content_length(&mut parts.headers, &body);
@@ -292,7 +293,7 @@ pub(crate) async fn send(request: http::Request<Body>) -> Result<Response, SendE
     let request = wasi::OutgoingRequest::new(write_fields(&parts.headers));
     write_request(&request, &parts).map_err(|what| SendError::Invalid(format!("{what} of `{}`", parts.uri)))?;
     let outgoing = request.body().expect("the body of a new request is there");
-    let answer = outgoing_handler::handle(request, None).map_err(|code| send_error(&parts.uri, code))?;
+    let answer = outgoing_handler::handle(request, options(timeouts)).map_err(|code| send_error(&parts.uri, code))?;
     // The other side may answer before it has read all, so the rest is written beside. Short bodies are done at once.
     Reactor::current().spawn(write_body(body, outgoing)).detach();
 
@@ -308,6 +309,19 @@ pub(crate) async fn send(request: http::Request<Body>) -> Result<Response, SendE
     let answer = answer.await.map_err(|()| SendError::Failed("the answer was taken already".into()))?;
     let answer = answer.map_err(|code| send_error(&parts.uri, code))?;
     read_response(answer).map_err(|error| SendError::Failed(error.to_string()))
+}
+
+/// The platform may not know one of them: then its own limits hold.
+fn options(timeouts: Timeouts) -> Option<wasi::RequestOptions> {
+    if timeouts == Timeouts::default() {
+        return None;
+    }
+    let options = wasi::RequestOptions::new();
+    let nanoseconds = |time: Option<Duration>| time.map(head::nanoseconds);
+    _ = options.set_connect_timeout(nanoseconds(timeouts.connect));
+    _ = options.set_first_byte_timeout(nanoseconds(timeouts.first_byte));
+    _ = options.set_between_bytes_timeout(nanoseconds(timeouts.between_bytes));
+    Some(options)
 }
 
 fn write_request(request: &wasi::OutgoingRequest, parts: &http::request::Parts) -> Result<(), &'static str> {
@@ -366,6 +380,7 @@ fn send_error(uri: &http::Uri, code: wasi::ErrorCode) -> SendError {
         Code::HttpRequestMethodInvalid | Code::HttpRequestUriInvalid | Code::HttpRequestUriTooLong => {
             SendError::Invalid(reason)
         }
+        Code::LoopDetected => SendError::TooDeep(reason),
         _ => SendError::Failed(reason),
     }
 }

@@ -13,6 +13,7 @@ use wasip3::http_compat::{BodyWriter, IncomingBody};
 use wasip3::{wit_bindgen, wit_future};
 
 use super::{Export, head};
+use crate::outbound::Timeouts;
 use crate::{Body, BodyError, IntoResponse, Reads, Request, Response, Result, SendError};
 
 pub(crate) fn env(name: &str) -> Option<String> {
@@ -21,8 +22,7 @@ pub(crate) fn env(name: &str) -> Option<String> {
 
 /// The host's futures are tied to the one thread that there is. The wrapper says so to those who ask for `Send`.
 pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send {
-    let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    SendWrapper::new(wasip3::clocks::monotonic_clock::wait_for(nanoseconds))
+    SendWrapper::new(wasip3::clocks::monotonic_clock::wait_for(head::nanoseconds(duration)))
 }
 
 /// Answers one request: what the export `wasi:http/handler` calls.
@@ -151,26 +151,42 @@ fn body_error(code: &ErrorCode) -> BodyError {
     BodyError::new(format!("{code:?}"))
 }
 
-pub(crate) fn send(request: http::Request<Body>) -> impl Future<Output = Result<Response, SendError>> + Send {
-    SendWrapper::new(exchange(request))
+pub(crate) fn send(
+    request: http::Request<Body>,
+    timeouts: Timeouts,
+) -> impl Future<Output = Result<Response, SendError>> + Send {
+    SendWrapper::new(exchange(request, timeouts))
 }
 
-async fn exchange(request: http::Request<Body>) -> Result<Response, SendError> {
+async fn exchange(request: http::Request<Body>, timeouts: Timeouts) -> Result<Response, SendError> {
     let (mut parts, body) = request.into_parts();
     if body.length().is_some_and(|length| length > 0) {
         head::set_content_length(&mut parts.headers, &body);
     }
-    let fields = write_fields(&parts.headers);
+    let (fields, options) = (write_fields(&parts.headers), options(timeouts));
     let (request, _sent) = match start_body(body) {
         None => {
             let (_, trailers) = wit_future::new(|| Ok(None));
-            wasi::Request::new(fields, None, trailers, None)
+            wasi::Request::new(fields, None, trailers, options)
         }
-        Some((contents, trailers)) => wasi::Request::new(fields, Some(contents), trailers, None),
+        Some((contents, trailers)) => wasi::Request::new(fields, Some(contents), trailers, options),
     };
     write_request(&request, &parts).map_err(|what| SendError::Invalid(format!("{what} of `{}`", parts.uri)))?;
     let answer = wasip3::http::client::send(request).await.map_err(|code| send_error(&parts.uri, &code))?;
     read_response(answer).map_err(|error| SendError::Failed(error.to_string()))
+}
+
+/// The platform may not know one of them: then its own limits hold.
+fn options(timeouts: Timeouts) -> Option<wasi::RequestOptions> {
+    if timeouts == Timeouts::default() {
+        return None;
+    }
+    let options = wasi::RequestOptions::new();
+    let nanoseconds = |time: Option<Duration>| time.map(head::nanoseconds);
+    _ = options.set_connect_timeout(nanoseconds(timeouts.connect));
+    _ = options.set_first_byte_timeout(nanoseconds(timeouts.first_byte));
+    _ = options.set_between_bytes_timeout(nanoseconds(timeouts.between_bytes));
+    Some(options)
 }
 
 fn write_request(request: &wasi::Request, parts: &http::request::Parts) -> Result<(), &'static str> {
@@ -209,6 +225,7 @@ fn send_error(uri: &http::Uri, code: &ErrorCode) -> SendError {
         ErrorCode::HttpRequestMethodInvalid | ErrorCode::HttpRequestUriInvalid | ErrorCode::HttpRequestUriTooLong => {
             SendError::Invalid(reason)
         }
+        ErrorCode::LoopDetected => SendError::TooDeep(reason),
         _ => SendError::Failed(reason),
     }
 }
