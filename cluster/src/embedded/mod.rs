@@ -14,7 +14,7 @@ mod registry;
 pub use artifacts::EmbeddedArtifacts;
 pub use data_dir::{DataDir, DataDirError, FORMAT};
 pub use gateways::EmbeddedGateways;
-pub use key_value::EmbeddedKeyValue;
+pub use key_value::{EmbeddedKeyValue, KeyValueConfig};
 pub use membership::EmbeddedMembership;
 pub use registry::EmbeddedRegistry;
 

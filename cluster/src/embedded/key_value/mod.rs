@@ -22,6 +22,7 @@ use bytes::Bytes;
 use samovar_model::{Bucket, BucketId};
 use tokio::sync::{Semaphore, oneshot};
 
+pub use self::store::KeyValueConfig;
 use self::store::{Shown, Store};
 use self::view::View;
 use self::writer::Job;
@@ -92,9 +93,17 @@ impl EmbeddedKeyValue {
     /// # Errors
     /// [`KeyValueError::Unavailable`] when the files cannot be opened or read.
     pub fn open(dir: &DataDir) -> Result<Self, KeyValueError> {
+        Self::open_with(dir, KeyValueConfig::default())
+    }
+
+    /// The same, with checkpoints as told.
+    ///
+    /// # Errors
+    /// As [`EmbeddedKeyValue::open`].
+    pub fn open_with(dir: &DataDir, config: KeyValueConfig) -> Result<Self, KeyValueError> {
         let path = dir.key_value();
         let failed = |error: &dyn std::fmt::Display| KeyValueError::Unavailable(format!("{}: {error}", path.display()));
-        let store = Store::open(path.clone(), &dir.key_value_log()).map_err(|error| failed(&error))?;
+        let store = Store::open(path.clone(), &dir.key_value_log(), config).map_err(|error| failed(&error))?;
         sync_dir(dir.path()).map_err(|error| failed(&error))?;
         let shown = store.shown();
         let (orders, waiting) = mpsc::channel();

@@ -27,10 +27,20 @@ pub(super) type Shown = Arc<ArcSwap<Access>>;
 /// redb keeps this much of the file in memory. What is not there is mostly in the system's page cache.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// The tables are synced when the log is this long, or has been behind for this long: the first bounds how long opening takes
-/// after a crash (a second or two), the second makes it short in most cases.
-const CHECKPOINT_BYTES: u64 = 16 << 20;
-const CHECKPOINT_AGE: Duration = Duration::from_secs(10);
+/// When the tables are synced. Later means fewer pages written for as many values, and more of the log to be read after a crash.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyValueConfig {
+    /// When the log is this long, in bytes. Default 16 MiB, which take a second or two to read.
+    pub checkpoint_bytes: u64,
+    /// When the log has had something that the tables' file has not for this long. Default 10 s.
+    pub checkpoint_age: Duration,
+}
+
+impl Default for KeyValueConfig {
+    fn default() -> Self {
+        Self { checkpoint_bytes: 16 << 20, checkpoint_age: Duration::from_secs(10) }
+    }
+}
 
 /// Where the tables cannot be synced, the log grows to this, and then writes are refused.
 const MAX_LOG_BYTES: u64 = 64 << 20;
@@ -47,6 +57,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// See above.
 pub(super) struct Store {
     path: PathBuf,
+    config: KeyValueConfig,
     database: Option<Database>,
     log: Log,
     state: State,
@@ -74,10 +85,11 @@ impl<E: Into<redb::Error>> From<E> for Failure {
 
 impl Store {
     /// Opens the tables in `path` and the log in `log`, and has everything in them that was acknowledged.
-    pub(super) fn open(path: PathBuf, log: &Path) -> Result<Self, redb::Error> {
+    pub(super) fn open(path: PathBuf, log: &Path, config: KeyValueConfig) -> Result<Self, redb::Error> {
         let log = Log::open(log)?;
         let shown = Arc::new(ArcSwap::from_pointee(Err("it is not open yet".to_owned())));
-        let mut store = Self { path, database: None, log, state: State::default(), shown, behind: None, sweep: None };
+        let mut store =
+            Self { path, config, database: None, log, state: State::default(), shown, behind: None, sweep: None };
         store.reopen()?;
         Ok(store)
     }
@@ -89,7 +101,7 @@ impl Store {
 
     /// When something is to be done though nobody asks for it.
     pub(super) fn due(&self) -> Option<Instant> {
-        let checkpoint = self.behind.map(|since| since + CHECKPOINT_AGE);
+        let checkpoint = self.behind.map(|since| since + self.config.checkpoint_age);
         let reopen = self.database.is_none().then(|| Instant::now() + RETRY);
         [checkpoint, reopen, self.sweep].into_iter().flatten().min()
     }
@@ -163,11 +175,11 @@ impl Store {
 
     /// Syncs the tables, if it is time.
     pub(super) fn keep_up(&mut self) {
-        let old = self.behind.is_some_and(|since| since.elapsed() >= CHECKPOINT_AGE);
+        let old = self.behind.is_some_and(|since| since.elapsed() >= self.config.checkpoint_age);
         if self.database.is_none() {
             // Said where it was closed, and again with each write.
             self.reopen().ok();
-        } else if old || self.log.len() >= CHECKPOINT_BYTES {
+        } else if old || self.log.len() >= self.config.checkpoint_bytes {
             self.checkpoint();
         }
     }
@@ -182,7 +194,7 @@ impl Store {
             }
             Err(error) => {
                 tracing::error!(error = %self.words(&error), "values are in the log only, until this can be mended");
-                self.behind = Instant::now().checked_sub(CHECKPOINT_AGE.saturating_sub(RETRY));
+                self.behind = Instant::now().checked_sub(self.config.checkpoint_age.saturating_sub(RETRY));
                 if !matches!(error, redb::Error::Io(_)) || sync_failed(database) {
                     self.mend(&error);
                 }
