@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BucketGrant, BucketName, ByteSize, FunctionName, OutboundPattern, Route, SecretName, Span};
+use crate::{
+    BucketGrant, BucketName, ByteSize, FunctionName, JobSettings, OutboundPattern, Route, Schedule, SecretName, Span,
+};
 
 /// Whether instances are used again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,4 +129,10 @@ pub struct Settings {
     /// The secrets that it may read.
     #[serde(default)]
     pub secrets: BTreeSet<SecretName>,
+    /// How its jobs are run.
+    #[serde(default)]
+    pub jobs: JobSettings,
+    /// When it is called without a caller.
+    #[serde(default)]
+    pub schedules: Vec<Schedule>,
 }

@@ -5,12 +5,14 @@
 
 pub mod api;
 mod bucket;
+mod cron;
 mod digest;
 mod fault;
 mod function;
 mod gateway;
 pub mod headers;
 mod host;
+mod job;
 pub mod manifest;
 mod member_id;
 mod name;
@@ -18,6 +20,7 @@ mod outbound;
 mod request_id;
 mod revision;
 mod route;
+mod schedule;
 mod secret;
 mod telemetry;
 mod units;
@@ -26,6 +29,7 @@ pub use bucket::{
     Bucket, BucketGrant, BucketId, BucketIdError, BucketName, BucketNameError, Durability, MAX_KEY_BYTES,
     MAX_VALUE_BYTES,
 };
+pub use cron::{Cron, CronError};
 pub use digest::{Digest, DigestError};
 pub use fault::{Fault, Origin};
 pub use function::{Isolation, Limits, OutboundLimits, Scale, Settings};
@@ -34,11 +38,13 @@ pub use host::{
     BootEpoch, HostCapacity, HostId, HostIdError, HostIntent, HostLoad, HostRecord, HostReport, HostState, Hosts,
     Member,
 };
+pub use job::{Job, JobAnswer, JobId, JobIdError, JobSettings, JobState, JobStateError};
 pub use name::{FunctionName, NameError};
 pub use outbound::{OutboundError, OutboundPattern};
 pub use request_id::RequestId;
 pub use revision::{ComponentKind, FunctionState, Revision, RevisionId, RevisionNumber};
 pub use route::{Clash, HostPattern, Methods, PathPattern, Route, RouteError, Segment};
+pub use schedule::{CatchUp, Schedule, ScheduleKey, Zone, ZoneError};
 pub use secret::{SecretName, SecretNameError};
 pub use telemetry::{FunctionStats, HostStats, LogLevel, LogLevelError, LogLine, LogStream};
 pub use units::{ByteSize, Span, UnitError};

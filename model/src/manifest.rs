@@ -9,9 +9,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BucketGrant, BucketName, ByteSize, FunctionName, Isolation, Limits, NameError, OutboundError, OutboundLimits,
-    OutboundPattern, Route, RouteError, Scale, Settings, Span,
+    BucketGrant, BucketName, ByteSize, FunctionName, Isolation, JobSettings, Limits, NameError, OutboundError,
+    OutboundLimits, OutboundPattern, Route, RouteError, Scale, Settings, Span,
 };
+
+mod schedule;
+
+pub use schedule::{RawSchedule, RawSchedules};
 
 /// The manifest's file name.
 pub const FILE_NAME: &str = "samovar.toml";
@@ -61,6 +65,11 @@ pub struct FunctionTable {
     pub kv: BTreeMap<String, BucketGrant>,
     /// Secrets that it may read, by name.
     pub secrets: Vec<String>,
+    /// `[function.NAME.jobs]`.
+    pub jobs: JobSettings,
+    /// When it is called without a caller: cron expressions, or tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<RawSchedules>,
 }
 
 /// `route` in its short form (a list of paths), as one path, or as tables.
@@ -174,6 +183,8 @@ impl FunctionTable {
             config: self.config.clone(),
             kv: self.buckets(name)?,
             secrets: self.names(name, "secrets", &self.secrets)?,
+            jobs: self.jobs.clone(),
+            schedules: self.schedules(name)?,
         })
     }
 
@@ -257,6 +268,11 @@ impl FunctionTable {
         if self.outbound.concurrency == 0 {
             return Err(self.value(name, "outbound.concurrency", 0, "must be at least 1"));
         }
+        positive("jobs.max_age", self.jobs.max_age)?;
+        positive("jobs.backoff", self.jobs.backoff)?;
+        if self.jobs.concurrency == 0 {
+            return Err(self.value(name, "jobs.concurrency", 0, "must be at least 1"));
+        }
         if self.config.contains_key("") {
             return Err(self.value(name, "config", "\"\"", "a key must not be empty"));
         }
@@ -319,6 +335,22 @@ mod tests {
             ("[function.a.kv]\nx = { ttl = \"5ms\" }", "function.a.kv = x: ttl must be at least 1s"),
             ("[function.a.kv]\nx = { tll = \"5s\" }", "unknown field `tll`"),
             ("[function.a.outbound]\nconcurrency = 0", "function.a.outbound.concurrency = 0"),
+            ("[function.a]\nschedule = [\"* * *\"]", "function.a.schedule = * * *: `* * *` is not a schedule"),
+            (
+                "[function.a]\nschedule = \"* 25 * * *\"",
+                "function.a.schedule = * 25 * * *: `* 25 * * *`: the hour `25`",
+            ),
+            (
+                "[[function.a.schedule]]\ncron = \"@daily\"\nzone = \"Berlin\"",
+                "function.a.schedule.zone = Berlin: `Berlin` is not a time zone",
+            ),
+            (
+                "[[function.a.schedule]]\ncron = \"@daily\"\npath = \"x\"",
+                "function.a.schedule.path = x: must begin with `/`",
+            ),
+            ("[function.a]\nschedule = [\"@daily\", \"@daily\"]", "function.a.schedule = @daily: stands there twice"),
+            ("[function.a.jobs]\nconcurrency = 0", "function.a.jobs.concurrency = 0: must be at least 1"),
+            ("[function.a.jobs]\nretry = 1", "unknown field `retry`"),
             ("[function.A]", "`A` is not a function name"),
             ("", "no function"),
             ("[functoin.a]", "functoin"),
