@@ -22,7 +22,7 @@ impl Bucket {
     /// Sets a value where the key is not there yet, and answers whether it did. Atomic: of several who create a key, one does.
     ///
     /// # Errors
-    /// As [`set`](Self::set).
+    /// As [`update`](Self::update).
     ///
     /// ```
     /// # let answer = samovar_sdk::testing::Host::new().kv("names").call(async {
@@ -34,11 +34,16 @@ impl Bucket {
     /// # assert_eq!(answer.status, 200);
     /// ```
     pub async fn create(&self, key: &str, value: impl AsRef<[u8]>) -> Result<bool> {
-        let found = self.said(self.opened.compare(key))?;
-        if self.said(found.current())?.is_some() {
-            return Ok(false);
+        let value = Bytes::copy_from_slice(value.as_ref());
+        let created = self.try_update(key, |old| match old {
+            None => Ok(value.clone()),
+            Some(_) => Err(NotCreated::Taken),
+        });
+        match created.await {
+            Ok(_) => Ok(true),
+            Err(NotCreated::Taken) => Ok(false),
+            Err(NotCreated::Failed(error)) => Err(error),
         }
-        Ok(self.said(found.swap(value.as_ref()))?.is_none())
     }
 
     /// Replaces a value by what `change` makes of it, and answers the new one. Atomic: where somebody else has written the key
@@ -162,5 +167,17 @@ impl Bucket {
             Some(new) => Ok(new),
             None => Ok(self.read_json(key, &written)?),
         }
+    }
+}
+
+/// Why a key was not created.
+enum NotCreated {
+    Taken,
+    Failed(Error),
+}
+
+impl From<Error> for NotCreated {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
