@@ -119,9 +119,53 @@ async fn axum_app() {
 }
 
 #[tokio::test]
+async fn visits() {
+    let node = with(&["visits"]).await;
+    let calls: Vec<_> = (0..20).map(|_| tokio::spawn(node.call("/visits/tea").send())).collect();
+    for call in calls {
+        call.await.unwrap().ok();
+    }
+    assert_eq!(node.call("/visits/milk").send().await.ok(), "/visits/milk: visit 1\n");
+    // What was counted is there after a restart.
+    let node = node.stop().await.start().await;
+    assert_eq!(node.call("/visits/tea").send().await.ok(), "/visits/tea: visit 21\n");
+}
+
+#[tokio::test]
+async fn shorten() {
+    let node = with(&["shorten"]).await;
+    let made = node.call("/shorten").json(&json!({ "url": "https://example.com/tea" })).send().await;
+    assert_eq!((made.status.as_u16(), made.json()), (201, json!({ "name": "b" })));
+    let answer = node.call("/shorten/b").send().await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "https://example.com/tea"));
+    assert_eq!(node.call("/shorten/b/clicks").send().await.ok(), "1\n");
+    // Of several who want one name, one gets it.
+    let long = json!({ "url": "https://example.com", "name": "tea" });
+    let calls: Vec<_> = (0..10).map(|_| tokio::spawn(node.call("/shorten").json(&long).send())).collect();
+    let mut made = 0;
+    for call in calls {
+        made += usize::from(call.await.unwrap().status == 201);
+    }
+    assert_eq!(made, 1);
+}
+
+#[tokio::test]
 async fn every_example_has_a_test_here_or_in_languages() {
-    let tested =
-        ["hello", "todo", "events", "upload-hash", "qr", "aggregate", "axum-app", "hello-javascript", "hello-python"];
+    let tested = [
+        "hello",
+        "todo",
+        "events",
+        "upload-hash",
+        "qr",
+        "aggregate",
+        "axum-app",
+        "visits",
+        "shorten",
+        "hello-javascript",
+        "hello-python",
+        "visits-javascript",
+        "visits-python",
+    ];
     let entries = std::fs::read_dir(repository().join("examples")).unwrap().map(|entry| entry.unwrap());
     for entry in entries.filter(|entry| entry.path().join("samovar.toml").exists()) {
         let name = entry.file_name().into_string().unwrap();

@@ -56,3 +56,23 @@ async fn javascript() {
 async fn python() {
     answers_its_path("hello-python").await;
 }
+
+/// Counts in a bucket, through the same standard interface as the example in Rust.
+async fn counts_its_visits(example: &str) {
+    let node = Node::start().await;
+    node.cli(&["deploy", &repository().join("examples").join(example).display().to_string()]).run_long().await;
+    for count in 1..=3 {
+        let answer = node.call(&format!("/{example}/tea")).send().await;
+        assert_eq!(answer.ok(), format!("/{example}/tea: visit {count}\n"));
+    }
+}
+
+#[tokio::test]
+async fn key_value_from_javascript() {
+    counts_its_visits("visits-javascript").await;
+}
+
+#[tokio::test]
+async fn key_value_from_python() {
+    counts_its_visits("visits-python").await;
+}
