@@ -149,6 +149,59 @@ async fn shorten() {
     assert_eq!(made, 1);
 }
 
+/// Sets a secret as a person would whose value is in a file.
+async fn secret(node: &Node, name: &str, value: &str) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), value).unwrap();
+    node.cli(&["secret", "set", name, "--file", &file.path().display().to_string()]).ok().await;
+}
+
+#[tokio::test]
+async fn login() {
+    let node = Node::start().await;
+    secret(&node, "SESSION_KEY", "0123456789abcdef0123456789abcdef").await;
+    secret(&node, "LOGIN_PASSWORD", "correct horse").await;
+    node.cli(&["deploy", &dir("login").display().to_string()]).run_long().await;
+    assert!(node.call("/login").send().await.ok().contains("<form"));
+    let wrong = node.call("/login").body("user=ann&password=wrong").send().await;
+    assert_eq!(wrong.status, 403);
+    let entered = node.call("/login").body("user=ann&password=correct+horse").send().await;
+    assert_eq!(entered.status, 303);
+    let cookie = entered.header("set-cookie").split(';').next().unwrap().to_owned();
+    let page = || node.call("/login").header("cookie", &cookie).send();
+    assert!(page().await.ok().contains("Hello ann"));
+    let out = node.call("/login/out").header("cookie", &cookie).method(Method::POST).send().await;
+    assert!(out.header("set-cookie").contains("Max-Age=0"), "{out:?}");
+    assert!(!page().await.ok().contains("Hello"), "a copy of the cookie outlives the session");
+}
+
+#[tokio::test]
+async fn webhook() {
+    let node = Node::start().await;
+    secret(&node, "WEBHOOK_SECRET", "s3cret").await;
+    node.cli(&["deploy", &dir("webhook").display().to_string()]).run_long().await;
+    let send = |signature: &str| {
+        let call = node.call("/webhook").header("x-event-id", "1").header("x-signature", signature);
+        call.body(r#"{"type":"paid"}"#).send()
+    };
+    // printf '{"type":"paid"}' | openssl dgst -sha256 -hmac s3cret
+    let signed = "sha256=b95c3a4c0adeb75b48a2a8b7a79448272ce0b47c81c498962f22a00e3e5a6f98";
+    assert_eq!(send(signed).await.status, 202);
+    assert_eq!(send("sha256=00").await.status, 401);
+    let work = node.call("/webhook/work").method(Method::POST).send().await;
+    assert_eq!(work.status, 404, "the work is for the schedule alone");
+}
+
+#[tokio::test]
+async fn report() {
+    let node = with(&["report"]).await;
+    let sold = node.call("/report/sales").json(&json!({ "article": "tea", "cents": 300 })).send().await;
+    assert_eq!(sold.status, 204);
+    assert_eq!(node.call("/report/latest").send().await.status, 404);
+    let made = node.call("/report/make").method(Method::POST).send().await;
+    assert_eq!(made.status, 404, "the report is for the schedule alone");
+}
+
 #[tokio::test]
 async fn every_example_has_a_test_here_or_in_languages() {
     let tested = [
@@ -161,6 +214,9 @@ async fn every_example_has_a_test_here_or_in_languages() {
         "axum-app",
         "visits",
         "shorten",
+        "login",
+        "webhook",
+        "report",
         "hello-javascript",
         "hello-python",
         "visits-javascript",
