@@ -35,7 +35,9 @@ pub async fn seed(data: &Path, component: &[u8], count: usize) -> anyhow::Result
         std::fs::write(dir.compiled().join(format!("{artifact}{ending}")), &compiled)?;
         let settings = FunctionTable::default().settings(&name)?;
         let size = ByteSize::bytes(bytes.len() as u64);
-        registry.deploy(&name, NewRevision { artifact, size, kind: ComponentKind::Wasi02, settings }).await?;
+        registry
+            .deploy(&name, NewRevision { artifact, size, kind: ComponentKind::Wasi02, settings, instead_of: None })
+            .await?;
     }
     Ok(())
 }

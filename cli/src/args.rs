@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::cluster::{control, drain, gateway, host, hosts};
-use crate::{build, completions, delete, deploy, docs, invoke, list, logs, new, revisions, rollback, show, stats, up};
+use crate::{
+    build, completions, config, delete, deploy, docs, invoke, list, logs, new, revisions, rollback, show, stats, up,
+};
 
 /// Samovar keeps small sandboxed programs hot and serves them on demand
 #[derive(Debug, Parser)]
@@ -58,6 +60,7 @@ pub(crate) enum Command {
     Deploy(deploy::DeployArgs),
     List(list::ListArgs),
     Show(show::ShowArgs),
+    Config(config::ConfigArgs),
     Revisions(revisions::RevisionsArgs),
     Rollback(rollback::RollbackArgs),
     Delete(delete::DeleteArgs),

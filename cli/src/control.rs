@@ -132,6 +132,12 @@ impl Control {
         self.call(Method::POST, path, full(json)).await
     }
 
+    /// Changes something, and fetches what became of it.
+    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let json = serde_json::to_vec(body).expect("the API's types have string keys only");
+        self.call(Method::PATCH, path, full(json)).await
+    }
+
     /// Asks for something that has no more to say than that it was understood.
     pub(crate) async fn ask(&self, path: &str) -> Result<()> {
         let call = self.send(self.request(Method::POST, path), Body::default());

@@ -42,6 +42,9 @@ fn markdown() -> String {
     options(&mut out, root.get_arguments().filter(is_own));
     for command in commands {
         describe(&mut out, command);
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            describe(&mut out, command);
+        }
     }
     out
 }
@@ -50,9 +53,11 @@ fn describe(out: &mut String, command: &Command) {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
     let about = sentences(&text(command.get_long_about().or(command.get_about())));
-    write_to(out, format_args!("\n## samovar {}\n\n{about}\n\n```text\n{usage}\n```\n", command.get_name()));
+    write_to(out, format_args!("\n## {}\n\n{about}\n\n```text\n{usage}\n```\n", spoken(command)));
     if let Some(alias) = command.get_visible_aliases().next() {
-        write_to(out, format_args!("\nAlso `samovar {alias}`.\n"));
+        let path = spoken(command);
+        let parent = path.strip_suffix(command.get_name()).unwrap_or_default();
+        write_to(out, format_args!("\nAlso `{parent}{alias}`.\n"));
     }
     let own = |arg: &&Arg| !arg.is_global_set() && arg.get_id() != "help" && !arg.is_hide_set();
     if command.get_arguments().any(|arg| own(&arg)) {
@@ -71,6 +76,11 @@ fn describe(out: &mut String, command: &Command) {
         let examples: Vec<&str> = examples.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
         write_to(out, format_args!("\n```sh\n{}\n```\n", examples.join("\n").trim_end()));
     }
+}
+
+/// As it is typed: `samovar kv get`.
+fn spoken(command: &Command) -> &str {
+    command.get_bin_name().unwrap_or(command.get_name())
 }
 
 fn options<'a>(out: &mut String, args: impl Iterator<Item = &'a Arg>) {
@@ -138,12 +148,17 @@ mod tests {
         let mut root = Cli::command().term_width(100);
         root.clone().debug_assert();
         root.build();
-        let visible = root.get_subcommands_mut().filter(|command| !command.is_hide_set());
-        for command in visible {
-            let name = command.get_name().to_owned();
-            let help = command.clone().term_width(100).render_long_help().to_string();
-            assert!(help.contains("Examples:\n  samovar"), "`samovar {name} --help` has no example");
-            insta::assert_snapshot!(format!("help-{name}"), help);
+        let visible = root.get_subcommands().filter(|command| !command.is_hide_set());
+        let below = |command: &Command| {
+            let inner = command.get_subcommands().filter(|command| command.get_name() != "help").cloned();
+            [command.clone()].into_iter().chain(inner).collect::<Vec<_>>()
+        };
+        for command in visible.flat_map(below) {
+            let name = spoken(&command).to_owned();
+            let help = command.term_width(100).render_long_help().to_string();
+            assert!(help.contains("Examples:\n  samovar"), "`{name} --help` has no example");
+            let file = name.trim_start_matches("samovar ").replace(' ', "-");
+            insta::assert_snapshot!(format!("help-{file}"), help);
         }
         insta::assert_snapshot!("help", root.render_long_help().to_string());
     }

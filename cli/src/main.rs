@@ -9,6 +9,7 @@ mod build;
 mod client;
 mod cluster;
 mod completions;
+mod config;
 mod console;
 mod control;
 mod delete;
@@ -78,6 +79,7 @@ async fn run(cli: Cli, console: &mut Console) -> anyhow::Result<()> {
         Command::Deploy(args) => deploy::run(&args, global, console).await,
         Command::List(args) => list::run(&args, global, console).await,
         Command::Show(args) => show::run(&args, global, console).await,
+        Command::Config(args) => config::run(&args, global, console).await,
         Command::Revisions(args) => revisions::run(&args, global, console).await,
         Command::Rollback(args) => rollback::run(&args, global, console).await,
         Command::Delete(args) => delete::run(&args, global, console).await,

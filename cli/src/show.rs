@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use samovar_model::api::FunctionDetail;
-use samovar_model::{FunctionName, Isolation, Settings};
+use samovar_model::{BucketGrant, Durability, FunctionName, Isolation, Settings};
 
 use crate::args::{Format, Global};
 use crate::console::{Console, Paint};
@@ -50,18 +50,32 @@ fn rows(function: &FunctionDetail, now: Timestamp) -> Vec<(String, String)> {
     rows.extend(settings_rows(settings));
     let mut rows: Vec<(String, String)> = rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     rows.extend(settings.env.iter().map(|(name, value)| (format!("env.{name}"), value.clone())));
+    rows.extend(settings.config.iter().map(|(key, value)| (format!("config.{key}"), value.clone())));
+    rows.extend(settings.kv.iter().map(|(name, grant)| (format!("kv.{name}"), bucket(grant))));
     rows
 }
 
+/// A bucket's rules in a line.
+fn bucket(grant: &BucketGrant) -> String {
+    let BucketGrant { ttl, max_bytes, durability, shared } = grant;
+    let mut rules = vec![format!("{max_bytes} at most")];
+    rules.extend(ttl.map(|ttl| format!("values kept for {ttl}")));
+    rules.extend((*durability == Durability::Batched).then(|| "batched writes".to_owned()));
+    rules.extend(shared.as_ref().map(|name| format!("shared as {name}")));
+    rules.join(", ")
+}
+
+/// Names in a line.
+fn names<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
 fn settings_rows(settings: &Settings) -> Vec<(&'static str, String)> {
-    let Settings { isolation, limits, scale, allow_outbound, .. } = settings;
+    let Settings { isolation, limits, scale, .. } = settings;
     let isolation = match isolation {
         Isolation::Instance => "instance",
         Isolation::Request => "request",
-    };
-    let outbound = match allow_outbound.as_slice() {
-        [] => "nothing".to_owned(),
-        patterns => patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
     let max_requests = match scale.max_requests {
         0 => "no limit".to_owned(),
@@ -80,6 +94,9 @@ fn settings_rows(settings: &Settings) -> Vec<(&'static str, String)> {
         ("scale.max_requests", max_requests),
         ("scale.queue", scale.queue.to_string()),
         ("scale.queue_timeout", scale.queue_timeout.to_string()),
-        ("allow_outbound", outbound),
+        ("allow_outbound", names(&settings.allow_outbound)),
+        ("allow_private", if settings.allow_private { "yes" } else { "no" }.to_owned()),
+        ("allow_functions", names(&settings.allow_functions)),
+        ("secrets", names(&settings.secrets)),
     ]
 }

@@ -29,7 +29,8 @@ macro_rules! contract_tests {
             the_eleventh_revision_drops_the_first, numbers_are_never_reused_after_a_delete,
             a_clash_names_both_functions_and_the_route, a_route_that_no_longer_answers_is_free,
             rollback_goes_back_one_or_to_a_number, rollback_into_a_clash_is_refused,
-            concurrent_deploys_of_one_name_serialise, every_commit_is_published_with_its_version,
+            concurrent_deploys_of_one_name_serialise,
+            a_revision_that_replaces_another_does_so_only_while_that_one_answers, every_commit_is_published_with_its_version,
             everything_survives_reopening, an_artifact_is_there_after_finish_and_not_before,
             a_dropped_upload_leaves_nothing, the_same_bytes_can_be_uploaded_twice,
             collecting_spares_what_is_referred_to_or_new);
@@ -55,7 +56,13 @@ fn settings(name: &FunctionName, route: Option<&str>) -> Settings {
 /// A revision with default routes whose component is told apart by `content`.
 pub(crate) fn revision(name: &FunctionName, content: u32) -> NewRevision {
     let artifact = Digest::of(&content.to_be_bytes());
-    NewRevision { artifact, size: ByteSize::bytes(4), kind: ComponentKind::Wasi02, settings: settings(name, None) }
+    NewRevision {
+        artifact,
+        size: ByteSize::bytes(4),
+        kind: ComponentKind::Wasi02,
+        settings: settings(name, None),
+        instead_of: None,
+    }
 }
 
 pub(crate) fn routed(name: &FunctionName, content: u32, route: &str) -> NewRevision {
@@ -175,6 +182,22 @@ pub(crate) async fn concurrent_deploys_of_one_name_serialise(backend: &impl Back
     }
     assert_eq!(given, (1..=8).collect());
     assert_eq!(numbers(&registry.watch().borrow().functions[&a]), (1..=8).collect::<Vec<_>>());
+}
+
+pub(crate) async fn a_revision_that_replaces_another_does_so_only_while_that_one_answers(backend: &impl Backend) {
+    let (registry, _) = backend.open().await;
+    let a = name("a");
+    let instead_of =
+        |number: u64, content| NewRevision { instead_of: Some(RevisionNumber(number)), ..revision(&a, content) };
+    let missing = registry.deploy(&a, instead_of(1, 1)).await.unwrap_err();
+    assert!(matches!(missing, RegistryError::NoFunction(_)), "{missing}");
+    registry.deploy(&a, revision(&a, 1)).await.unwrap();
+    assert_eq!(registry.deploy(&a, instead_of(1, 2)).await.unwrap().function.current, RevisionNumber(2));
+    let overtaken = registry.deploy(&a, instead_of(1, 3)).await.unwrap_err();
+    assert_eq!(overtaken.to_string(), "function `a`: revision 1 was to be changed, and revision 2 answers by now");
+    // What is asked for is there already: but it was made out of something that is not.
+    assert!(registry.deploy(&a, instead_of(1, 2)).await.is_err());
+    assert!(!registry.deploy(&a, instead_of(2, 2)).await.unwrap().changed);
 }
 
 pub(crate) async fn every_commit_is_published_with_its_version(backend: &impl Backend) {

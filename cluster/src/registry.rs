@@ -32,6 +32,9 @@ pub struct NewRevision {
     pub kind: ComponentKind,
     /// Everything else.
     pub settings: Settings,
+    /// The revision that must be the one that answers, where the new one was made out of it: what somebody else has
+    /// deployed meanwhile is not to be undone unseen.
+    pub instead_of: Option<RevisionNumber>,
 }
 
 /// What is committed, at one moment.
@@ -69,6 +72,16 @@ pub enum RegistryError {
         number: RevisionNumber,
         /// The numbers that are kept, as a list for people.
         kept: String,
+    },
+    /// Another revision answers by now than the one that was to be replaced.
+    #[error("function `{function}`: revision {expected} was to be changed, and revision {current} answers by now")]
+    Overtaken {
+        /// The function.
+        function: FunctionName,
+        /// What was to be replaced.
+        expected: RevisionNumber,
+        /// What answers.
+        current: RevisionNumber,
     },
     /// There is no revision before the current one.
     #[error("function `{0}` has no revision before the current one")]
@@ -120,6 +133,8 @@ pub trait Registry: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`RegistryError::Clash`] when another function's current revision has one of the routes;
+    /// [`RegistryError::Overtaken`] when it is to replace another revision than the current one, or
+    /// [`RegistryError::NoFunction`] when there is none any more;
     /// [`RegistryError::NoArtifact`] when hosts could not get the artifact, where this can be told; and
     /// [`RegistryError::TooLarge`] when the store cannot take the revision even without any older one.
     async fn deploy(&self, name: &FunctionName, new: NewRevision) -> Result<Deployment, RegistryError>;

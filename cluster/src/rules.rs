@@ -20,12 +20,18 @@ pub(crate) fn deploy(
     last: u64,
 ) -> Result<Option<FunctionState>, RegistryError> {
     let existing = before.functions.get(name);
+    if let Some(expected) = new.instead_of {
+        let current = existing.ok_or_else(|| RegistryError::NoFunction(name.clone()))?.current;
+        if current != expected {
+            return Err(RegistryError::Overtaken { function: name.clone(), expected, current });
+        }
+    }
     if existing.is_some_and(|function| function.current().same_content(&new.artifact, &new.settings)) {
         return Ok(None);
     }
     refuse_clash(before, name, &new.settings)?;
     let number = RevisionNumber(last + 1);
-    let NewRevision { artifact, size, kind, settings } = new;
+    let NewRevision { artifact, size, kind, settings, .. } = new;
     let revision = Revision { number, created: Timestamp::now(), artifact, size, kind, settings };
     let mut revisions = existing.map(|function| function.revisions.clone()).unwrap_or_default();
     revisions.push(Arc::new(revision));

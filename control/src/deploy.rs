@@ -48,9 +48,19 @@ pub(crate) async fn deploy(
 async fn activate(control: &Control, name: &FunctionName, deploy: &Deploy) -> Result<Deployed, Problem> {
     let settings = deploy.settings.settings(name)?;
     let new = prepare(control, name, deploy.artifact, settings).await?;
+    commit(control, name, new, deploy.wait).await
+}
+
+/// Makes a revision that was prepared the one that answers.
+pub(crate) async fn commit(
+    control: &Control,
+    name: &FunctionName,
+    new: NewRevision,
+    wait: bool,
+) -> Result<Deployed, Problem> {
     let begun = Instant::now();
     let deployment = control.0.registry.deploy(name, new).await?;
-    let unrouted = control.0.platform.routed(deployment.version, deploy.wait).await;
+    let unrouted = control.0.platform.routed(deployment.version, wait).await;
     let function = summary(&deployment.function, &control.0.platform.gateway_url());
     tracing::info!(function = %name, revision = %function.revision, changed = deployment.changed, "deployed");
     let activate_millis = millis(begun.elapsed());
@@ -58,7 +68,7 @@ async fn activate(control: &Control, name: &FunctionName, deploy: &Deploy) -> Re
 }
 
 /// Sees that the component is there and starts under these settings.
-async fn prepare(
+pub(crate) async fn prepare(
     control: &Control,
     name: &FunctionName,
     artifact: Digest,
@@ -78,7 +88,7 @@ async fn prepare(
         return Err(Problem::new(Kind::Refused, detail));
     }
     control.0.platform.rehearse(artifact, &settings).await?;
-    Ok(NewRevision { artifact, size: ByteSize::bytes(size_bytes), kind, settings })
+    Ok(NewRevision { artifact, size: ByteSize::bytes(size_bytes), kind, settings, instead_of: None })
 }
 
 /// Makes an older revision the one that answers; the one before the current one when the body names none.

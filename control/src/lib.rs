@@ -1,12 +1,13 @@
 //! The control API: what people and tools use to deploy functions and look after them. It has a listener of its own.
 //!
 //! A request's way: [`Control::router`] finds the handler, `auth` looks at the token, `extract` reads name and body, a
-//! handler (`artifacts`, `deploy`, `functions`, `hosts`, `logs`, `stats`) does the work through the registry, the artifacts and the
+//! handler (`amend`, `artifacts`, `deploy`, `functions`, `hosts`, `logs`, `stats`) does the work through the registry, the artifacts and the
 //! [`Platform`], and whatever is refused on the way becomes a problem document in `problem`.
 //!
 //! Open to everyone who reaches the listener are `/healthz`, `/readyz` and `/v1/openapi.json`. Everything else, `/metrics`
 //! included, needs the token.
 
+mod amend;
 mod artifacts;
 mod auth;
 mod deploy;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +94,7 @@ impl Control {
             .route("/v1/functions", get(functions::list))
             .route("/v1/functions/{name}", get(functions::show).delete(functions::delete))
             .route("/v1/functions/{name}/revisions", get(functions::revisions).post(deploy::deploy))
+            .route("/v1/functions/{name}/settings", patch(amend::amend))
             .route("/v1/functions/{name}/rollback", post(deploy::rollback))
             .route("/v1/functions/{name}/logs", get(logs::show))
             .route("/v1/functions/{name}/stats", get(stats::show))

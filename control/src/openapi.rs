@@ -25,6 +25,7 @@ use utoipa::{Modify, OpenApi};
         crate::openapi::show,
         crate::artifacts::upload,
         crate::deploy::deploy,
+        crate::amend::amend,
         crate::deploy::rollback,
         crate::functions::list,
         crate::functions::show,
@@ -61,7 +62,7 @@ impl Modify for OtherProblems {
         let problem = ResponseBuilder::new().description("any other refusal");
         let problem = problem.content("application/problem+json", content).build();
         for path in openapi.paths.paths.values_mut() {
-            for operation in [&mut path.get, &mut path.post, &mut path.delete].into_iter().flatten() {
+            for operation in [&mut path.get, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten() {
                 operation.responses.responses.insert("default".to_owned(), problem.clone().into());
             }
         }

@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     Refused,
     /// Another function has the route.
     Clash,
+    /// Others have changed the function meanwhile.
+    Overtaken,
     /// Not now: trying again may help.
     Unavailable,
     /// It cannot be told whether a commit happened.
@@ -69,6 +71,7 @@ impl Kind {
             Self::NoArtifact => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-artifact", "the artifact is not there"),
             Self::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "component-refused", "the component cannot run"),
             Self::Clash => (StatusCode::CONFLICT, "route-clash", "another function has the route"),
+            Self::Overtaken => (StatusCode::CONFLICT, "overtaken", "the function was changed by others meanwhile"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not available now"),
             Self::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "outcome-unknown", "the outcome is not known"),
             Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "damaged-artifact", "a stored artifact is damaged"),
@@ -99,6 +102,10 @@ impl Problem {
 
     pub(crate) fn no_function(name: &FunctionName) -> Self {
         RegistryError::NoFunction(name.clone()).into()
+    }
+
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -169,6 +176,7 @@ impl From<RegistryError> for Problem {
             RegistryError::NoArtifact(_) => Kind::NoArtifact,
             RegistryError::TooLarge { .. } => Kind::BadSettings,
             RegistryError::Clash(_) => Kind::Clash,
+            RegistryError::Overtaken { .. } => Kind::Overtaken,
             RegistryError::Unavailable(_) => Kind::Unavailable,
             RegistryError::Unknown(_) => Kind::Unknown,
         };

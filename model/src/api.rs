@@ -9,18 +9,21 @@
 //! | `GET /v1/functions/{name}` | | [`FunctionDetail`] |
 //! | `DELETE /v1/functions/{name}` | | 204 |
 //! | `GET /v1/functions/{name}/revisions` | | [`RevisionList`] |
+//! | `PATCH /v1/functions/{name}/settings` | [`Amend`] | [`Deployed`] |
 //! | `POST /v1/functions/{name}/rollback` | [`Rollback`] | [`FunctionSummary`] |
-//! | `GET /v1/functions/{name}/logs?since=10m&follow=true` | | [`LogLine`](crate::LogLine)s as JSON lines |
+//! | `GET /v1/functions/{name}/logs?since=10m&follow=true&level=warn` | | [`LogLine`](crate::LogLine)s as JSON lines |
 //! | `GET /v1/functions/{name}/stats` | | [`NamedStats`] |
 //! | `GET /v1/stats` | | [`StatsList`] |
 //! | `GET /v1/hosts` | | [`HostList`] |
 //! | `POST /v1/hosts/{name}/drain`, `POST /v1/hosts/{name}/undrain` | | 202 |
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::manifest::FunctionTable;
+use crate::manifest::{self, FunctionTable, ManifestError};
 use crate::{
     ComponentKind, Digest, FunctionName, FunctionStats, HostId, HostState, HostStats, RevisionNumber, Settings,
 };
@@ -76,6 +79,40 @@ pub struct Deploy {
     /// In a cluster: answer only when every gateway and host goes by it. On one machine that is always so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wait: bool,
+}
+
+/// Changes configuration and environment without a build: the component stays, and so does what is not named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Amend {
+    /// Keys of the configuration with their new values; null removes one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, Option<String>>,
+    /// The same for environment variables.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Option<String>>,
+    /// In a cluster: answer only when every gateway and host goes by it. On one machine that is always so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub wait: bool,
+}
+
+impl Amend {
+    /// These settings with the changes. What is to be removed need not be there.
+    ///
+    /// # Errors
+    /// When a key cannot be one.
+    pub fn apply(&self, function: &FunctionName, mut settings: Settings) -> Result<Settings, ManifestError> {
+        manifest::check_names(function, self.config.keys(), self.env.keys())?;
+        for (changes, values) in [(&self.config, &mut settings.config), (&self.env, &mut settings.env)] {
+            for (key, value) in changes {
+                match value {
+                    Some(value) => values.insert(key.clone(), value.clone()),
+                    None => values.remove(key),
+                };
+            }
+        }
+        Ok(settings)
+    }
 }
 
 /// The outcome of a deploy.
@@ -241,4 +278,39 @@ pub struct Problem {
     /// The request it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amended(json: &str) -> Result<Settings, ManifestError> {
+        let name = "shop".parse().expect("a name");
+        let table = FunctionTable {
+            config: [("vat".to_owned(), "19".to_owned()), ("till".to_owned(), "open".to_owned())].into(),
+            env: [("vat".to_owned(), "other".to_owned())].into(),
+            ..Default::default()
+        };
+        let settings = table.settings(&name).expect("valid");
+        serde_json::from_str::<Amend>(json).expect("a change").apply(&name, settings)
+    }
+
+    #[test]
+    fn what_is_named_changes_and_all_else_stays() {
+        let settings = amended(r#"{"config":{"vat":"7","till":null,"gone":null},"env":{"NEW":"1"}}"#).expect("valid");
+        assert_eq!(settings.config, [("vat".to_owned(), "7".to_owned())].into());
+        let env = [("NEW".to_owned(), "1".to_owned()), ("vat".to_owned(), "other".to_owned())];
+        assert_eq!(settings.env, env.into());
+    }
+
+    #[test]
+    fn keys_are_checked_as_in_a_manifest() {
+        for (json, words) in [
+            (r#"{"config":{"":"1"}}"#, "function.shop.config = \"\": a key must not be empty"),
+            (r#"{"env":{"A=B":"1"}}"#, "function.shop.env = \"A=B\": a variable's name must not be empty"),
+        ] {
+            let error = amended(json).expect_err(json).to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 }

@@ -273,22 +273,32 @@ impl FunctionTable {
         if self.jobs.concurrency == 0 {
             return Err(self.value(name, "jobs.concurrency", 0, "must be at least 1"));
         }
-        if self.config.contains_key("") {
-            return Err(self.value(name, "config", "\"\"", "a key must not be empty"));
-        }
-        if let Some(key) = self.env.keys().find(|key| key.is_empty() || key.contains(['=', '\0'])) {
-            return Err(self.value(
-                name,
-                "env",
-                format!("{key:?}"),
-                "a variable's name must not be empty or contain `=`",
-            ));
-        }
-        Ok(())
+        check_names(name, self.config.keys(), self.env.keys())
     }
 
     fn value(&self, name: &FunctionName, key: &'static str, value: impl ToString, reason: &str) -> ManifestError {
         ManifestError::Value { function: name.clone(), key, value: value.to_string(), reason: reason.to_owned() }
+    }
+}
+
+/// Whether these can be keys of the configuration and names of environment variables.
+pub(crate) fn check_names<'a>(
+    function: &FunctionName,
+    config: impl IntoIterator<Item = &'a String>,
+    env: impl IntoIterator<Item = &'a String>,
+) -> Result<(), ManifestError> {
+    let refused = |key, value: &str, reason: &str| ManifestError::Value {
+        function: function.clone(),
+        key,
+        value: format!("{value:?}"),
+        reason: reason.to_owned(),
+    };
+    if let Some(key) = config.into_iter().find(|key| key.is_empty()) {
+        return Err(refused("config", key, "a key must not be empty"));
+    }
+    match env.into_iter().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        Some(name) => Err(refused("env", name, "a variable's name must not be empty or contain `=`")),
+        None => Ok(()),
     }
 }
 

@@ -96,6 +96,10 @@ impl Api {
         self.send(Self::request(Method::POST, path, body)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.send(Self::request(Method::PATCH, path, body)).await
+    }
+
     pub(crate) async fn upload(&self, component: &'static str) -> Artifact {
         let answer = self.post("/v1/artifacts", component).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");

@@ -63,7 +63,7 @@ async fn fixture() -> Fixture {
     let name: FunctionName = "hello".parse().expect("a name");
     let settings = FunctionTable::default().settings(&name).expect("settings");
     let (artifact, size, kind) = (Digest::of(b"hello"), ByteSize::bytes(5), ComponentKind::Wasi02);
-    let new = NewRevision { artifact, size, kind, settings };
+    let new = NewRevision { artifact, size, kind, settings, instead_of: None };
     registry.deploy(&name, new).await.expect("a deployment");
     let serving = Arc::new(Serving::new(host, Arc::clone(&registry) as _, Arc::clone(&artifacts) as _));
     Fixture { serving, registry, artifacts, name, _dir: dir }

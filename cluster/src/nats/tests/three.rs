@@ -42,7 +42,8 @@ impl Backend for Three {
     }
 }
 
-contract_tests!(Three: concurrent_deploys_of_one_name_serialise, every_commit_is_published_with_its_version,
+contract_tests!(Three: concurrent_deploys_of_one_name_serialise,
+    a_revision_that_replaces_another_does_so_only_while_that_one_answers, every_commit_is_published_with_its_version,
     numbers_are_never_reused_after_a_delete, everything_survives_reopening,
     a_clash_names_both_functions_and_the_route, collecting_spares_what_is_referred_to_or_new);
 
