@@ -19,6 +19,7 @@ mod limits;
 mod logs_and_stats;
 mod outbound;
 mod overload;
+mod reach;
 mod routes;
 mod sandbox;
 mod scaling;
