@@ -12,6 +12,7 @@ pub mod gateways;
 pub mod key_value;
 pub mod membership;
 pub mod nats;
+pub mod redis;
 pub mod registry;
 mod rules;
 

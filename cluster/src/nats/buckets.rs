@@ -7,9 +7,11 @@
 //! | `<namespace>_gateway` | `$KV.<bucket>.<gateway>` | gateways' leases; forgotten a day after the last write |
 //! | `<namespace>_lock` | `$KV.<bucket>.<name>` | locks; gone some time after the last renewal |
 //! | `<namespace>_artifact` | `$O.<bucket>.>` | components: chunks, and one record for each that is whole |
+//! | `<namespace>_kv` | `$KV.<bucket>.>` | what functions keep, all buckets of theirs: `key_value/subjects.rs` says where |
 //!
 //! The stream of functions also has the cluster's id, and is made last: where it is, there is a whole cluster. It and the
-//! components are made once, when there is no cluster. The other three can be made again.
+//! components are made once, when there is no cluster. The leases' three can be made again. What functions keep is made where it
+//! is not there, since clusters are older than it; in one that is whole otherwise, a warning says that it begins empty.
 
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ pub(super) struct Buckets {
     pub(super) gateways: Bucket,
     pub(super) locks: Bucket,
     pub(super) artifacts: Bucket,
+    pub(super) values: Bucket,
 }
 
 impl Bucket {
@@ -95,6 +98,7 @@ impl Buckets {
             gateways: Bucket::key_value(namespace, "gateway"),
             locks: Bucket::key_value(namespace, "lock"),
             artifacts: Bucket { stream: format!("OBJ_{artifacts}"), name: artifacts },
+            values: Bucket::key_value(namespace, "kv"),
         }
     }
 
@@ -144,6 +148,7 @@ impl Buckets {
                 None => drop(make(jetstream, config).await?),
             }
         }
+        self.ensure_values(jetstream, options, cluster.is_some()).await?;
         match cluster {
             Some(cluster) => Ok(cluster),
             None => {
@@ -151,6 +156,33 @@ impl Buckets {
                 // Another process may have been faster: what is there counts.
                 let made = make(jetstream, Config { metadata, ..functions }).await?;
                 identity.accept(made.cached_info())
+            }
+        }
+    }
+
+    async fn ensure_values(&self, jetstream: &Context, options: &NatsConfig, known: bool) -> Result<(), NatsError> {
+        let values = Config {
+            name: self.values.stream.clone(),
+            subjects: vec![self.values.subject(">")],
+            max_messages_per_subject: 1,
+            allow_message_ttl: true,
+            allow_atomic_publish: true,
+            // Any replica would answer these, with what it has by then.
+            allow_direct: false,
+            deny_delete: true,
+            ..common(options.replicas)
+        };
+        match find(jetstream, &values.name).await? {
+            Some(found) => check(&values, &found.cached_info().config),
+            None => {
+                if known {
+                    tracing::warn!(stream = values.name, "the stream of functions' values is made: it begins empty");
+                }
+                // What has nothing to do with values goes on without them.
+                if let Err(error) = make(jetstream, values).await {
+                    tracing::error!(%error, "there is no stream for functions' values: buckets are not available");
+                }
+                Ok(())
             }
         }
     }
@@ -206,6 +238,8 @@ fn check(wanted: &Config, found: &Config) -> Result<(), NatsError> {
             ("maximum age", format!("{:?}", config.max_age)),
             ("storage", format!("{:?}", config.storage)),
             ("rollup", config.allow_rollup.to_string()),
+            ("TTL of messages", config.allow_message_ttl.to_string()),
+            ("atomic batches", config.allow_atomic_publish.to_string()),
         ]
     };
     for ((what, wanted_value), (_, found_value)) in facts(wanted).into_iter().zip(facts(found)) {

@@ -15,6 +15,7 @@ mod gateways;
 mod host_table;
 mod identity;
 mod judge;
+mod key_value;
 mod lease;
 mod link;
 mod lock;
@@ -33,6 +34,7 @@ pub use artifacts::NatsArtifacts;
 pub use config::{ClientCertificate, NatsConfig};
 pub use connection::{Nats, NatsError};
 pub use gateways::NatsGateways;
+pub use key_value::NatsKeyValue;
 pub use membership::NatsMembership;
 pub use registry::NatsRegistry;
 

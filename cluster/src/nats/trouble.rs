@@ -123,6 +123,8 @@ impl Violation {
             "deploys, rollbacks and deletes are not stored"
         } else if of(&buckets.artifacts.name) {
             "components are not stored"
+        } else if of(&buckets.values.name) {
+            "what functions write to their buckets is not stored"
         } else if of(&buckets.locks.name) {
             "artifacts that nothing refers to are not removed"
         } else if subject.starts_with("_INBOX.") {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde::Deserialize;
 
 /// A server and its directory. It keeps its ports over a restart.
@@ -158,6 +158,9 @@ impl Server {
     /// The server answers nothing, and keeps its connections.
     pub(super) fn stop(&self) {
         self.signal(Signal::STOP);
+        // It goes on for a moment.
+        let child = self.child.as_ref().expect("the server runs");
+        waitpid(Some(Pid::from_child(child)), WaitOptions::UNTRACED).unwrap();
     }
 
     pub(super) fn resume(&self) {

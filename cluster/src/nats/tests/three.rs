@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use samovar_model::Span;
 use tokio::time::sleep;
 
+use super::key_value::count_all_along;
 use super::registry::{assert_all_there, deploy_all_along, race};
 use super::server::Server;
 use super::uploading::Uploading;
 use super::{Process, config};
 use crate::contract::gateways::{self, gateway_tests};
+use crate::contract::key_value::{self, bucket, key_value_tests};
 use crate::contract::membership::{Members, membership_tests};
 use crate::contract::{Backend, contract_tests};
 use crate::embedded::DataDir;
-use crate::nats::{Nats, NatsArtifacts, NatsConfig, NatsGateways, NatsMembership};
-use crate::{Artifacts, Gateways, Membership, Registry};
+use crate::nats::{Nats, NatsArtifacts, NatsConfig, NatsGateways, NatsKeyValue, NatsMembership};
+use crate::{Artifacts, Gateways, KeyValue, Membership, Registry};
 
 struct Three {
     servers: [Server; 3],
@@ -88,6 +91,59 @@ impl gateways::Backend for Views {
 }
 
 gateway_tests!(Views: what_a_gateway_routes_by_is_shown, a_gateway_that_left_is_not_shown);
+
+/// Tests of several contracts have the same names.
+mod values {
+    use super::*;
+
+    impl key_value::Stores for Views {
+        const SHORT: Span = Span::millis(800);
+
+        async fn new() -> Self {
+            Self::start()
+        }
+
+        async fn open(&self) -> Arc<dyn KeyValue> {
+            Arc::new(NatsKeyValue::open(&self.connect().await))
+        }
+    }
+
+    key_value_tests!(Views: a_value_is_there_until_it_is_deleted, the_largest_value_and_the_longest_key_are_kept,
+        swaps_in_a_loop_lose_nothing, counters_are_exact_under_many_tasks, keys_come_in_order_and_in_pages,
+        a_full_bucket_refuses_until_something_is_deleted, clearing_spares_other_buckets,
+        a_cleared_bucket_takes_writes_and_no_old_swap, everything_survives_reopening);
+}
+
+#[tokio::test]
+async fn counters_are_exact_while_leaders_are_killed() {
+    let mut views = Views::start();
+    let bucket = bucket("a");
+    let (one, other) =
+        (Arc::new(NatsKeyValue::open(&views.connect().await)), Arc::new(NatsKeyValue::open(&views.connect().await)));
+    let (end, ended) = tokio::sync::watch::channel(false);
+    let counting: Vec<_> =
+        [one, other].map(|store| tokio::spawn(count_all_along(store, bucket.clone(), ended.clone()))).into();
+    sleep(Duration::from_secs(1)).await;
+    // One of them leads the stream.
+    for server in &mut views.three.servers {
+        server.kill();
+        sleep(Duration::from_secs(4)).await;
+        server.restart();
+        sleep(Duration::from_secs(4)).await;
+    }
+    end.send_replace(true);
+    let (mut acknowledged, mut unknown) = (0, 0);
+    for task in counting {
+        let (more, open) = task.await.unwrap();
+        (acknowledged, unknown) = (acknowledged + more, unknown + open);
+    }
+    let fresh = NatsKeyValue::open(&views.connect().await);
+    let count = fresh.increment(&bucket, "n", 0).await.unwrap();
+    assert!(
+        acknowledged > 0 && (acknowledged..=acknowledged + unknown).contains(&count),
+        "{count}: {acknowledged} and {unknown} unknown"
+    );
+}
 
 #[tokio::test]
 async fn of_two_processes_at_two_servers_exactly_one_gets_a_route() {
