@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo demo-cluster test nats-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim failures chaos cluster-build check-deploy
+.PHONY: demo demo-cluster test nats-server redis-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim failures chaos cluster-build check-deploy
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
@@ -16,7 +16,7 @@ demo-cluster: wasm-target nats-server
 	ONCE=$(ONCE) scripts/demo-cluster
 
 # Every test of the workspace, with the guests they run.
-test: wasm-target nats-server guests examples languages
+test: wasm-target nats-server redis-server guests examples languages
 	scripts/nextest run --workspace
 	$(CARGO) test --workspace --doc
 	cd examples && $(CARGO) test --release --quiet
@@ -33,9 +33,12 @@ guests: wasm-target
 examples: wasm-target
 	cd examples && $(CARGO) build --release --target wasm32-wasip2
 
-# The server that the tests of `cluster` start.
+# The servers that the tests of `cluster` start.
 nats-server:
 	scripts/nats-server
+
+redis-server:
+	scripts/redis-server
 
 # The examples in JavaScript and Python, with their own tools.
 languages:
