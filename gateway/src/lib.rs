@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an error should stop there"))]
 
 pub mod balance;
+mod calls;
 mod config;
 mod connection;
 mod dispatcher;
@@ -16,6 +17,7 @@ mod routes;
 pub mod service;
 mod stats;
 
+pub use calls::{CallBody, Calls};
 pub use config::GatewayConfig;
 pub use dispatcher::{Dispatcher, RequestBody};
 pub use routes::{Found, RouteTable};

@@ -3,7 +3,7 @@
 //! | header | on | says |
 //! | --- | --- | --- |
 //! | [`TARGET`] | a request | which function, by which revision, and by which version of the registry the gateway chose it |
-//! | [`ELAPSED`] | a request that was tried before | how long ago the gateway got it |
+//! | [`ELAPSED`] | a request that was tried before, or that a function sends | how long ago the gateway got it; what it inherits: [`Since`] |
 //! | [`LOAD`] | an answer | invocations in flight on the host, this one included |
 //! | [`FAULT`] | an answer | that it is no answer of the function, and why not |
 //!
@@ -11,20 +11,54 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use samovar_model::api::ComponentInfo;
-use samovar_model::{Digest, Fault, FunctionName, FunctionStats, RevisionNumber};
+use samovar_model::{Digest, Fault, FunctionName, FunctionStats, Lineage, RevisionNumber};
 use serde::{Deserialize, Serialize};
 
 /// Which function is meant: [`Target`] as text.
 pub const TARGET: HeaderName = HeaderName::from_static("x-samovar-target");
-/// How long ago the gateway got the request, in milliseconds, where that is not just now: its deadline counts from then.
+/// When the gateway got the request, where that is not just now, and what comes with a call: [`Since`] as text.
 pub const ELAPSED: HeaderName = HeaderName::from_static("x-samovar-elapsed");
 /// The host's load, as a number.
 pub const LOAD: HeaderName = HeaderName::from_static("x-samovar-load");
 /// Why there is no answer: a [`Fault`] as JSON.
 pub const FAULT: HeaderName = HeaderName::from_static("x-samovar-fault");
+
+/// Where a request comes from: written `250` where it was sent first 250 ms ago, `250;2;900` where it is a call of a function by
+/// a function, the second in a row, that must be answered within 900 ms, and `;2;900` where such a call is sent for the first time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Since {
+    /// How long ago the gateway got it, where that is not just now: its deadline counts from then.
+    pub elapsed: Option<Duration>,
+    /// What it inherits.
+    pub lineage: Option<Lineage>,
+}
+
+impl Since {
+    /// As a header's value; `None` where there is nothing to say.
+    pub fn header(&self, now: Instant) -> Option<HeaderValue> {
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let elapsed = self.elapsed.map(millis);
+        let Some(Lineage { depth, deadline }) = self.lineage else { return elapsed.map(HeaderValue::from) };
+        let elapsed = elapsed.map(|millis| millis.to_string()).unwrap_or_default();
+        let left = millis(deadline.saturating_duration_since(now));
+        HeaderValue::from_str(&format!("{elapsed};{depth};{left}")).ok()
+    }
+
+    /// Reads a header's value; what cannot be read says nothing.
+    pub fn read(header: &HeaderValue, now: Instant) -> Self {
+        let text = header.to_str().unwrap_or_default();
+        let (elapsed, lineage) = text.split_once(';').unwrap_or((text, ""));
+        let lineage = lineage.split_once(';').and_then(|(depth, left)| {
+            let left = Duration::from_millis(left.parse().ok()?);
+            Some(Lineage { depth: depth.parse().ok()?, deadline: now.checked_add(left)? })
+        });
+        Self { elapsed: elapsed.parse().ok().map(Duration::from_millis), lineage }
+    }
+}
 
 /// Which function a request is for. Written `hello@3;57`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod gateway;
 pub mod headers;
 mod host;
 mod job;
+mod lineage;
 pub mod manifest;
 mod member_id;
 mod name;
@@ -39,6 +40,7 @@ pub use host::{
     Member,
 };
 pub use job::{Job, JobAnswer, JobId, JobIdError, JobSettings, JobState, JobStateError};
+pub use lineage::{Lineage, MAX_CALL_DEPTH};
 pub use name::{FunctionName, NameError};
 pub use outbound::{OutboundError, OutboundPattern};
 pub use request_id::RequestId;

@@ -8,9 +8,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
-use samovar_hop::message::{self, ELAPSED, LOAD, TARGET};
+use samovar_hop::message::{self, ELAPSED, LOAD, Since, TARGET};
 use samovar_hop::{Received, SendError};
-use samovar_model::{Fault, HostId, Origin, headers};
+use samovar_model::{Fault, HostId, Lineage, Origin, headers};
 
 use super::answer::RemoteBody;
 use super::replay::{HopBody, Replay};
@@ -21,6 +21,8 @@ use crate::balance::{self, Guard};
 /// A request that may have to be sent more than once.
 pub(super) struct Sent<B> {
     head: Parts,
+    /// What it inherits, where a function sends it.
+    lineage: Option<Lineage>,
     body: Replay<B>,
 }
 
@@ -91,6 +93,7 @@ impl<B: RequestBody> Sent<B> {
     pub(super) fn new(request: Request<B>, target: &HeaderValue) -> Self {
         let (mut head, body) = request.into_parts();
         head.version = http::Version::HTTP_2;
+        let lineage = head.extensions.get().copied();
         head.extensions.clear();
         let host = head.headers.remove(header::HOST);
         drop_hop_by_hop(&mut head.headers);
@@ -102,15 +105,14 @@ impl<B: RequestBody> Sent<B> {
         if let Some(id) = head.headers.get_mut(headers::REQUEST_ID) {
             id.set_sensitive(true);
         }
-        Self { head, body: Replay::new(body) }
+        Self { head, lineage, body: Replay::new(body) }
     }
 
     /// The request, once more.
     fn request(&self, elapsed: Option<Duration>) -> Request<HopBody<B>> {
         let mut head = self.head.clone();
-        if let Some(elapsed) = elapsed {
-            let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-            head.headers.insert(ELAPSED, millis.into());
+        if let Some(since) = (Since { elapsed, lineage: self.lineage }).header(Instant::now()) {
+            head.headers.insert(ELAPSED, since);
         }
         Request::from_parts(head, self.body.begin())
     }
