@@ -5,6 +5,7 @@
 //! `member.rs` joins.
 
 pub(crate) mod announce;
+pub(crate) mod calls;
 pub(crate) mod control_role;
 pub(crate) mod gateway_role;
 pub(crate) mod host_role;

@@ -72,7 +72,7 @@ fn names<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
 }
 
 fn settings_rows(settings: &Settings) -> Vec<(&'static str, String)> {
-    let Settings { isolation, limits, scale, .. } = settings;
+    let Settings { isolation, limits, scale, outbound, .. } = settings;
     let isolation = match isolation {
         Isolation::Instance => "instance",
         Isolation::Request => "request",
@@ -97,6 +97,9 @@ fn settings_rows(settings: &Settings) -> Vec<(&'static str, String)> {
         ("allow_outbound", names(&settings.allow_outbound)),
         ("allow_private", if settings.allow_private { "yes" } else { "no" }.to_owned()),
         ("allow_functions", names(&settings.allow_functions)),
+        ("outbound.concurrency", outbound.concurrency.to_string()),
+        ("outbound.response_body", outbound.response_body.to_string()),
+        ("outbound.timeout", outbound.timeout.to_string()),
         ("secrets", names(&settings.secrets)),
     ]
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
 use crate::location::default_data_dir;
+use crate::serve::calls::OtherFunctions;
 use crate::serve::control_role::{ControlOptions, ControlRole};
 use crate::serve::gateway_role::{BalanceOptions, GatewayRole};
 use crate::serve::host_role::{HostIdentity, HostRole, start_host};
@@ -98,7 +99,7 @@ pub(crate) async fn run(args: UpArgs, global: &Global) -> anyhow::Result<()> {
     if args.member.wants_cluster()? {
         return run_in_cluster(args, global, signals).await;
     }
-    let limits = Limits::look(&args.host, args.gateway.max_connections);
+    let limits = Limits::look(&args.host, args.gateway.max_connections)?;
     let data_dir = global.data_dir.clone().unwrap_or_else(default_data_dir);
     let data_dir = DataDir::open(data_dir)?;
     let listener = bind(args.listen, "--listen").await?;
@@ -115,7 +116,10 @@ async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &
     if collected.removed > 0 {
         tracing::info!(removed = collected.removed, "artifacts of unfinished deploys removed");
     }
-    let host = start_host(limits, &data_dir, Arc::clone(&artifacts), Reach::default())?;
+    let functions = OtherFunctions::new();
+    let reach = Reach { functions: Some(Arc::clone(&functions) as _), ..Reach::default() };
+    let host = start_host(limits, &data_dir, Arc::clone(&artifacts), reach)?;
+    functions.follow(LocalHost(host.clone()), registry.watch());
     let snapshot = Arc::clone(&registry.watch().borrow());
     let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
     let code: Vec<_> = revisions.map(|revision| (revision.artifact, revision.kind)).collect();
@@ -175,7 +179,7 @@ impl Node {
 async fn run_in_cluster(args: UpArgs, global: &Global, mut signals: Signals) -> anyhow::Result<()> {
     let data_dir: Option<&Path> = global.data_dir.as_deref();
     let membership = args.member.membership()?;
-    let limits = Limits::look(&args.host, args.gateway.max_connections);
+    let limits = Limits::look(&args.host, args.gateway.max_connections)?;
     let host_listener = bind(args.host_listen, "--host-listen").await?;
     let listener = bind(args.listen, "--listen").await?;
     let control_listener = bind(args.control_listen, "--control-listen").await?;

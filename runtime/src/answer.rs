@@ -11,7 +11,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::body::{ResponseBody, Streaming};
 use crate::instance::{Instance, fault};
-use crate::invocation::{Deadline, Invocation};
+use crate::invocation::Invocation;
 use crate::pool::Permit;
 use crate::record::Record;
 use crate::request::Admitted;
@@ -48,7 +48,8 @@ impl Answering {
         let (is_head, body_exceeded) = (admitted.is_head(), admitted.exceeded.clone());
         let identity = instance.identity();
         let (instance_id, log) = (identity.header.clone(), Arc::clone(&identity.log));
-        let work = match admitted.call(instance, &id) {
+        let deadline = admitted.deadline(record.started(), record.revision().settings());
+        let work = match admitted.call(instance, &id, deadline.at().into_std()) {
             Ok(work) => work,
             Err(error) => {
                 log.crash(Some(&id), &format!("the request could not be handed over: {error:#}"));
@@ -56,8 +57,6 @@ impl Answering {
                 return Err(record.failed(fault));
             }
         };
-        let limit = record.revision().settings().limits.timeout.as_duration();
-        let deadline = Deadline::after(record.started(), limit);
         let invocation = Invocation { record, request: id, log, work, permit: Some(permit), deadline, body_exceeded };
         Ok(Self { invocation: Some(invocation), is_cold, is_head, instance_id })
     }
@@ -118,7 +117,7 @@ impl Answering {
 }
 
 /// A guest must not be able to speak in Samovar's name.
-fn drop_reserved(map: &mut HeaderMap) {
+pub(crate) fn drop_reserved(map: &mut HeaderMap) {
     if map.keys().any(|name| name.as_str().starts_with(headers::PREFIX)) {
         let reserved: Vec<_> = map.keys().filter(|name| name.as_str().starts_with(headers::PREFIX)).cloned().collect();
         for name in reserved {

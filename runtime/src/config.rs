@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+
 use crate::engine::TICK;
 use crate::machine::{Capacity, Machine};
 
@@ -33,6 +35,8 @@ pub struct HostConfig {
     pub tick: Duration,
     /// How much of a function's log is kept on disk. Default 8 MiB.
     pub log_bytes_per_function: u64,
+    /// Certificates of authorities, in DER, that functions' requests trust beside those of Mozilla's list. Default none.
+    pub outbound_roots: Vec<CertificateDer<'static>>,
 }
 
 impl HostConfig {
@@ -50,6 +54,7 @@ impl HostConfig {
             sweep_interval: Duration::from_millis(250),
             tick: TICK,
             log_bytes_per_function: 8 << 20,
+            outbound_roots: Vec::new(),
         }
     }
 }

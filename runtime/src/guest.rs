@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::interfaces::Granted;
+use crate::interfaces::calls::Caller;
 use crate::interfaces::clock::CoarseClock;
 use crate::interfaces::outbound::Hooks;
 use crate::interfaces::stdio::{GuestOutput, InstanceLog};
@@ -47,6 +48,7 @@ pub(crate) struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
+    may_call: bool,
     pub(crate) memory: MemoryMeter,
     cpu: CpuMeter,
     pub(crate) log: Arc<InstanceLog>,
@@ -76,6 +78,7 @@ impl Guest {
             table,
             wasi: wasi.build(),
             http,
+            may_call: granted.outbound.may_call(),
             hooks: Hooks::new(Arc::clone(&granted.outbound), instance),
             memory: MemoryMeter::new(settings.limits.memory.as_bytes(), share),
             cpu: CpuMeter::new(settings.limits.cpu.as_duration()),
@@ -97,6 +100,16 @@ impl Guest {
         if alone {
             self.hooks.begin();
         }
+    }
+
+    /// Whether it may call other functions, and so is to be told who calls it.
+    pub(crate) fn may_call(&self) -> bool {
+        self.may_call
+    }
+
+    /// Says which invocation begins; `alone` when no other runs in the instance.
+    pub(crate) fn called_by(&mut self, alone: bool, caller: Caller) {
+        self.hooks.called_by(alone, caller);
     }
 }
 

@@ -114,7 +114,7 @@ impl Host {
             idle: IdleOrder::default(),
             artifacts,
             logs: LogStore::open(config.logs_dir, config.log_bytes_per_function)?,
-            client: OutboundClient::new(),
+            client: OutboundClient::new(&config.outbound_roots)?,
             reach,
             revisions: DashMap::new(),
             live: DashMap::new(),

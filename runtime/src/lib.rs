@@ -39,6 +39,6 @@ pub use config::{CODE_SHARE, HostConfig};
 pub use engine::TICK;
 pub use host::Host;
 pub use invoking::Invoking;
-pub use reach::Reach;
+pub use reach::{CallBody, Calling, Functions, Reach};
 pub use revision::Revision;
 pub use stats::add_up;

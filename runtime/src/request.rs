@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
-use samovar_model::{Fault, Limits, RequestId};
+use samovar_model::{Fault, Limits, Lineage, RequestId, Settings};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::body::LimitedBody;
 use crate::instance::Instance;
-use crate::invocation::Work;
+use crate::invocation::{Deadline, Work};
 
 /// A request whose body is not declared too large.
 pub(crate) struct Admitted<B> {
@@ -50,25 +51,33 @@ where
         self.request.method() == http::Method::HEAD
     }
 
+    /// When its answer must be complete: after the function's own time, or when the function that calls it must be done.
+    pub(crate) fn deadline(&self, started: Instant, settings: &Settings) -> Deadline {
+        let limit = settings.limits.timeout.as_duration();
+        let caller = self.request.extensions().get::<Lineage>();
+        let left = caller.map_or(limit, |lineage| lineage.deadline.saturating_duration_since(started));
+        Deadline::after(started, limit.min(left))
+    }
+
     /// Hands the request to the instance.
     ///
     /// # Errors
     /// When the instance cannot take it.
-    pub(crate) fn call(self, instance: Instance, id: &RequestId) -> wasmtime::Result<Work> {
+    pub(crate) fn call(self, instance: Instance, id: &RequestId, deadline: Instant) -> wasmtime::Result<Work> {
         let (head, body) = self.request.into_parts();
         match (instance, body) {
             (Instance::Wasi02(instance), RequestBody::Empty) => {
-                instance.call(Request::from_parts(head, Empty::new()), id).map(Work::Wasi02)
+                instance.call(Request::from_parts(head, Empty::new()), id, deadline).map(Work::Wasi02)
             }
             (Instance::Wasi02(instance), RequestBody::Limited(body)) => {
-                instance.call(Request::from_parts(head, body), id).map(Work::Wasi02)
+                instance.call(Request::from_parts(head, body), id, deadline).map(Work::Wasi02)
             }
             (Instance::Wasi03(instance), body) => {
                 let body = match body {
                     RequestBody::Empty => Empty::new().map_err(|never| match never {}).boxed_unsync(),
                     RequestBody::Limited(body) => body.boxed_unsync(),
                 };
-                let head = instance.call(absolute(Request::from_parts(head, body)), id);
+                let head = instance.call(absolute(Request::from_parts(head, body)), id, deadline);
                 Ok(Work::Wasi03 { instance, head })
             }
         }

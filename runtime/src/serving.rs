@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -24,7 +24,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use samovar_cluster::{Artifacts, Registry};
 use samovar_hop::Handler;
 use samovar_hop::Received;
-use samovar_hop::message::{ELAPSED, FAULT, LOAD, TARGET, fault_header};
+use samovar_hop::message::{ELAPSED, FAULT, LOAD, Since, TARGET, fault_header};
 use samovar_model::{Fault, RequestId, headers};
 use tokio_util::sync::CancellationToken;
 
@@ -75,11 +75,17 @@ impl Serving {
         let id = request.headers().get(headers::REQUEST_ID).cloned().and_then(RequestId::new);
         let id = id.unwrap_or_else(|| RequestId::from_number(fastrand::u128(..)));
         request.headers_mut().remove(TARGET);
-        let waits = request.headers().contains_key(ELAPSED);
-        let started = started(request.headers_mut());
+        let now = Instant::now();
+        let since = request.headers_mut().remove(ELAPSED).map(|since| Since::read(&since, now)).unwrap_or_default();
+        if let Some(lineage) = since.lineage {
+            request.extensions_mut().insert(lineage);
+        }
+        let started = since.elapsed.and_then(|elapsed| now.checked_sub(elapsed)).unwrap_or(now);
         let answer = match self.functions.resolve(&target).await {
             // Compiling takes up to seconds, and another host may have done it. A request that was elsewhere waits.
-            Ok(revision) if !waits && !self.functions.is_prepared(&revision) => Err(Fault::NotPrepared),
+            Ok(revision) if since.elapsed.is_none() && !self.functions.is_prepared(&revision) => {
+                Err(Fault::NotPrepared)
+            }
             Ok(revision) => self.host.invoke_since(started, revision, request, id).await,
             Err(fault) => Err(fault),
         };
@@ -111,14 +117,6 @@ impl Handler for Serving {
 
 fn target(map: &HeaderMap) -> Option<HeaderValue> {
     map.get(TARGET).cloned()
-}
-
-/// When the gateway got a request.
-fn started(map: &mut HeaderMap) -> Instant {
-    let now = Instant::now();
-    let Some(elapsed) = map.remove(ELAPSED) else { return now };
-    let millis = elapsed.to_str().ok().and_then(|millis| millis.parse().ok()).unwrap_or(0);
-    now.checked_sub(Duration::from_millis(millis)).unwrap_or(now)
 }
 
 /// One invocation in flight.

@@ -70,7 +70,7 @@ impl Tally {
     /// The settings of a function that uses it.
     pub fn settings(&self) -> String {
         let origin = self.origin();
-        format!("env.TALLY = '{origin}'\nallow_outbound = ['{origin}']")
+        format!("env.TALLY = '{origin}'\nallow_outbound = ['{origin}']\nallow_private = true")
     }
 
     /// How often each id was run that was run at all.

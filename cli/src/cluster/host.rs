@@ -49,7 +49,7 @@ pub(crate) async fn run(args: HostArgs, global: &Global) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     limits::raise_open_files();
     limits::small_pages();
-    let limits = Limits::look(&args.host, CONNECTIONS);
+    let limits = Limits::look(&args.host, CONNECTIONS)?;
     let listener = bind(args.listen, "--listen").await?;
     let address = args.identity.address(listener.local_addr()?)?;
     let member = Member::join(membership, global.data_dir.as_deref()).await?;

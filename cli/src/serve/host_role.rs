@@ -2,15 +2,18 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use samovar_cluster::nats::{NatsArtifacts, NatsRegistry};
 use samovar_cluster::{Artifacts, Lease, Membership as _, Registry as _};
+use samovar_gateway::remote::{RemoteConfig, RemoteHosts};
 use samovar_hop::HostName;
 use samovar_model::{BootEpoch, ByteSize, HostCapacity, HostId, HostIntent, HostLoad, HostRecord, HostReport};
 use samovar_runtime::serving::Serving;
@@ -20,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::calls::OtherFunctions;
 use super::limits::Limits;
 use super::local::forget_deleted;
 use super::member::Member;
@@ -54,6 +58,20 @@ pub(crate) struct HostOptions {
     /// [default: a quarter of the memory budget]
     #[arg(long, value_name = "SIZE")]
     pub(crate) code_budget: Option<ByteSize>,
+    /// Certificates of authorities, in PEM, that requests of functions trust beside the public ones
+    #[arg(long, value_name = "FILE", env = "SAMOVAR_OUTBOUND_CA_FILE", hide_env_values = true)]
+    pub(crate) outbound_ca_file: Option<PathBuf>,
+}
+
+impl HostOptions {
+    /// The authorities that requests of functions trust beside the public ones.
+    pub(crate) fn outbound_roots(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+        let Some(file) = &self.outbound_ca_file else { return Ok(Vec::new()) };
+        let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let roots = read.with_context(|| format!("--outbound-ca-file {}", file.display()))?;
+        anyhow::ensure!(!roots.is_empty(), "--outbound-ca-file {}: there is no certificate in it", file.display());
+        Ok(roots)
+    }
 }
 
 /// Who a host is to the others.
@@ -106,7 +124,10 @@ impl HostRole {
     ) -> anyhow::Result<Self> {
         let name = host_name(member.data_dir.path(), identity.name.as_ref())?;
         let artifacts: Arc<dyn Artifacts> = Arc::clone(&member.artifacts) as _;
-        let host = start_host(limits, &member.data_dir, Arc::clone(&artifacts), Reach::default())?;
+        let functions = OtherFunctions::new();
+        let reach = Reach { functions: Some(Arc::clone(&functions) as _), ..Reach::default() };
+        let host = start_host(limits, &member.data_dir, Arc::clone(&artifacts), reach)?;
+        functions.follow(others(member), member.registry.watch());
         let snapshot = Arc::clone(&member.registry.watch().borrow());
         let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
         let code: Vec<_> = revisions.map(|revision| (revision.artifact, revision.kind)).collect();
@@ -173,6 +194,17 @@ impl HostRole {
     }
 }
 
+/// What passes calls of functions by functions on to hosts, this one among them: chosen as by a gateway.
+fn others(member: &Member) -> RemoteHosts {
+    let remote = RemoteHosts::new(RemoteConfig::default(), member.connector.clone());
+    let hosts = member.membership.watch();
+    tokio::spawn({
+        let remote = remote.clone();
+        async move { remote.follow(hosts).await }
+    });
+    remote
+}
+
 /// Starts what runs functions, with its state in a data directory.
 pub(crate) fn start_host(
     limits: &Limits,
@@ -184,6 +216,7 @@ pub(crate) fn start_host(
         capacity: limits.capacity,
         memory_budget_bytes: limits.memory_budget_bytes,
         code_budget_bytes: limits.code_budget_bytes,
+        outbound_roots: limits.outbound_roots.clone(),
         ..HostConfig::new(data_dir.compiled(), data_dir.logs())
     };
     Host::start(config, artifacts, reach).map_err(|error| anyhow::anyhow!("cannot start the host: {error:#}"))

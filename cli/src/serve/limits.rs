@@ -1,6 +1,7 @@
 //! What the system allows this process, and what the host is made for accordingly.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::pki_types::CertificateDer;
 use samovar_runtime::CODE_SHARE;
 use samovar_runtime::machine::{Capacity, Machine, Shortage};
 
@@ -29,11 +30,15 @@ pub(crate) struct Limits {
     pub(crate) capacity: Capacity,
     pub(crate) memory_budget_bytes: u64,
     pub(crate) code_budget_bytes: u64,
+    pub(crate) outbound_roots: Vec<CertificateDer<'static>>,
 }
 
 impl Limits {
     /// Fits what was asked for to the machine, and says where the machine has less.
-    pub(crate) fn look(args: &HostOptions, connections: usize) -> Self {
+    ///
+    /// # Errors
+    /// When a file that was named cannot be read.
+    pub(crate) fn look(args: &HostOptions, connections: usize) -> anyhow::Result<Self> {
         let machine = Machine::look();
         let memory_budget_bytes = args.memory_budget.map_or_else(|| machine.memory_budget(), |size| size.as_bytes());
         if memory_budget_bytes > machine.memory_bytes {
@@ -69,7 +74,8 @@ impl Limits {
             code_budget = human::size(code_budget_bytes),
             "room on this machine, at the most"
         );
-        Self { capacity, memory_budget_bytes, code_budget_bytes }
+        let outbound_roots = args.outbound_roots()?;
+        Ok(Self { capacity, memory_budget_bytes, code_budget_bytes, outbound_roots })
     }
 }
 

@@ -1,6 +1,7 @@
 //! An instance of WASI 0.2: takes one invocation at a time, called directly on the thread that serves the connection.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,6 +14,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 use super::{Blueprint, Identity};
 use crate::driven::Driven;
 use crate::guest::Guest;
+use crate::interfaces::calls::Caller;
 use crate::memory::Place;
 use samovar_model::RequestId;
 
@@ -71,11 +73,16 @@ impl Wasi02 {
         self.store.data().memory.refused()
     }
 
-    /// Prepares a call. Nothing runs before the guest's future is polled.
+    /// Prepares a call whose answer must be complete by `deadline`. Nothing runs before the guest's future is polled.
     ///
     /// # Errors
     /// When the request cannot be handed to the guest.
-    pub(crate) fn call<B>(mut self: Box<Self>, request: Request<B>, id: &RequestId) -> wasmtime::Result<Call02>
+    pub(crate) fn call<B>(
+        mut self: Box<Self>,
+        request: Request<B>,
+        id: &RequestId,
+        deadline: Instant,
+    ) -> wasmtime::Result<Call02>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Error>,
@@ -86,6 +93,9 @@ impl Wasi02 {
         let (head, set) = (Arc::clone(&self.head), Arc::clone(&self.head));
         let guest = self.store.data_mut();
         guest.begin(true);
+        if guest.may_call() {
+            guest.called_by(true, Caller::new(&request, id, deadline));
+        }
         let mut view = guest.http();
         let request = view.new_incoming_request(Scheme::Http, request)?;
         let outparam = view.new_response_outparam_from_callback(move |answer| set.set(answer))?;

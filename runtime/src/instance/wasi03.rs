@@ -15,7 +15,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use futures_util::StreamExt;
@@ -33,6 +33,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 use super::{Blueprint, Identity};
 use crate::driven::Driven;
 use crate::guest::Guest;
+use crate::interfaces::calls::Caller;
 use crate::memory::Place;
 use samovar_model::RequestId;
 
@@ -52,6 +53,8 @@ pub(crate) enum CallError {
 /// A request for the instance's task.
 struct Job {
     request: Request<WasiBody>,
+    /// Known only where the function may call others.
+    caller: Option<Caller>,
     reply: oneshot::Sender<Reply>,
 }
 
@@ -61,6 +64,7 @@ pub(crate) struct Wasi03 {
     jobs: mpsc::UnboundedSender<Job>,
     task: AbortHandle,
     condemned: AtomicBool,
+    may_call: bool,
     refused_memory: Arc<AtomicBool>,
     /// Why the instance ended, once it has.
     ended: watch::Receiver<Option<Fault>>,
@@ -81,6 +85,7 @@ impl Wasi03 {
         });
         let (store, proxy) = started.on(blueprint.lane).await?;
         let log = store.data().log.clone();
+        let may_call = store.data().may_call();
         let refused_memory = store.data().memory.refused_flag();
         let (jobs, queue) = mpsc::unbounded_channel();
         let (end, ended) = watch::channel(None);
@@ -91,6 +96,7 @@ impl Wasi03 {
             jobs,
             task: task.abort_handle(),
             condemned: AtomicBool::new(false),
+            may_call,
             refused_memory,
             ended,
         })
@@ -104,13 +110,14 @@ impl Wasi03 {
         self.ended.borrow().is_none()
     }
 
-    /// Sends a request into the instance; the future waits for the answer's head.
-    pub(crate) fn call(&self, request: Request<WasiBody>, id: &RequestId) -> Call03 {
+    /// Sends a request into the instance, whose answer must be complete by `deadline`; the future waits for its head.
+    pub(crate) fn call(&self, request: Request<WasiBody>, id: &RequestId, deadline: Instant) -> Call03 {
         self.identity.used();
         self.identity.log.begin(id);
         let (reply, answer) = oneshot::channel();
         // An instance that has just ended drops the job, and with it the sender: the caller sees that it ended.
-        drop(self.jobs.send(Job { request, reply }));
+        let caller = self.may_call.then(|| Caller::new(&request, id, deadline));
+        drop(self.jobs.send(Job { request, caller, reply }));
         let mut ended = self.ended.clone();
         Box::pin(async move {
             match answer.await {
@@ -196,6 +203,9 @@ async fn call(accessor: &Accessor<Guest>, proxy: &Proxy, job: Job, alone: bool) 
         let mut store = access.as_context_mut();
         store.set_epoch_deadline(1);
         store.data_mut().begin(alone);
+        if let Some(caller) = job.caller {
+            store.data_mut().called_by(alone, caller);
+        }
         Prepared::new(store, proxy, job.request, Guest::http, job.reply)
     });
     // Whatever goes wrong reaches the caller through `reply`; a trap also ends the whole instance.

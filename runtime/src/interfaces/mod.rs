@@ -3,6 +3,7 @@
 //! Everything of `wasi:cli` and its relatives is linked, so that any toolchain's output runs, but a guest has no files and no
 //! sockets: its directory list is empty, and every address is refused.
 
+pub(crate) mod calls;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod key_value;
@@ -46,15 +47,14 @@ impl Granted {
         services: &Services<'_>,
         log: LogSink,
     ) -> Arc<Self> {
-        let outbound =
-            Outbound::new(function.to_string(), settings.allow_outbound.clone(), services.client.clone(), log.clone());
+        let outbound = Outbound::new(function, settings, services, log.clone());
         let buckets = Buckets::new(function, settings, services.reach.key_value.clone());
         Arc::new(Self { outbound: Arc::new(outbound), buckets, config: Config::new(settings), log })
     }
 
     /// For an instance that is only tried out: it reads its configuration and reaches nothing, and what it says is not kept.
     pub(crate) fn nothing(settings: &Settings, client: &OutboundClient, log: LogSink) -> Arc<Self> {
-        let outbound = Outbound::new(String::new(), Vec::new(), client.clone(), log.clone());
+        let outbound = Outbound::nothing(client.clone(), log.clone());
         let (buckets, config) = (Buckets::none(log.function()), Config::new(settings));
         Arc::new(Self { outbound: Arc::new(outbound), buckets, config, log })
     }
@@ -71,6 +71,7 @@ pub(crate) fn linker(engine: &Engine, kind: ComponentKind) -> wasmtime::Result<L
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     linker.allow_shadowing(true);
     outgoing_body::add_to_linker(&mut linker.instance(WASI_HTTP_TYPES)?)?;
+    outbound::error_code::add_to_linker(&mut linker.instance(WASI_HTTP_TYPES)?)?;
     linker.allow_shadowing(false);
     key_value::add_to_linker(&mut linker)?;
     config::add_to_linker(&mut linker)?;

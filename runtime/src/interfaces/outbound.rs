@@ -1,95 +1,124 @@
-//! Requests that guests send: allowed by the manifest or refused, over pooled connections.
+//! Requests that guests send: allowed by the manifest or refused, over pooled connections, within the function's limits.
+//!
+//! ```text
+//! send_request -> is it another function? (`calls.rs`)
+//!              -> is the destination allowed? -> a place, a connection, the answer's head (`exchange.rs`) -> its body (`answer.rs`)
+//!                                                   \-> resolve, check each address (`connect.rs`)
+//! ```
+//! What is refused leaves one line in the function's log, which names the destination and the line to add to the manifest.
 
-use std::error::Error as _;
+mod address;
+pub(super) mod answer;
+mod client;
+mod connect;
+pub(super) mod error_code;
+pub(super) mod exchange;
+mod failure;
+
 use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderName;
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use samovar_model::{LogStream, OutboundPattern};
+use samovar_model::{FunctionName, LogStream, OutboundLimits, OutboundPattern, Settings};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::Services;
+use super::calls::{Call, Caller, Callers, Calls, callee};
 use crate::logs::LogSink;
-
-/// What is waited for where the guest says nothing: WASI leaves it to the host. The invocation's own deadline is usually
-/// shorter.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A client with pooled connections, HTTP/1.1 and HTTP/2 with TLS. Shared by all functions of a host, cheap to clone.
-#[derive(Clone)]
-pub(crate) struct OutboundClient(Client<HttpsConnector<HttpConnector>, WasiBody>);
-
-impl OutboundClient {
-    pub(crate) fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(DEFAULT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(64)
-            .pool_timer(TokioTimer::new())
-            .build(connector);
-        Self(client)
-    }
-}
+pub(crate) use client::OutboundClient;
 
 /// A revision's rules for outbound requests, and what sends them. Made once per revision.
 pub(crate) struct Outbound {
-    pub(crate) allowed: Vec<OutboundPattern>,
-    pub(crate) client: OutboundClient,
-    pub(crate) log: LogSink,
-    pub(crate) function: String,
-    pub(crate) forbidden_headers: ForbiddenHeaderFilter,
+    function: String,
+    allowed: Vec<OutboundPattern>,
+    /// Whether these may be private addresses.
+    allow_private: bool,
+    limits: OutboundLimits,
+    client: OutboundClient,
+    pub(super) calls: Calls,
+    log: LogSink,
+    forbidden_headers: ForbiddenHeaderFilter,
     /// One permit for each request that may be under way at once.
     places: Arc<Semaphore>,
 }
 
-/// Requests that a revision may have under way at once from one host, each on a connection of its own over HTTP/1.1. Further
-/// ones wait for a place, within their time-outs.
-const MAX_UNDER_WAY: usize = 256;
+/// A request's right to be under way.
+pub(super) type Place = OwnedSemaphorePermit;
 
 impl Outbound {
-    pub(crate) fn new(function: String, allowed: Vec<OutboundPattern>, client: OutboundClient, log: LogSink) -> Self {
-        let forbidden_headers: ForbiddenHeaderFilter = Arc::new(is_forbidden);
-        let places = Arc::new(Semaphore::new(MAX_UNDER_WAY));
-        Self { allowed, client, log, function, forbidden_headers, places }
+    pub(crate) fn new(function: &FunctionName, settings: &Settings, services: &Services<'_>, log: LogSink) -> Self {
+        let limits = settings.outbound.clone();
+        Self {
+            function: function.to_string(),
+            allowed: settings.allow_outbound.clone(),
+            allow_private: settings.allow_private,
+            calls: Calls::new(settings, services.reach.functions.as_ref()),
+            places: Arc::new(Semaphore::new((limits.concurrency as usize).min(Semaphore::MAX_PERMITS))),
+            limits,
+            ..Self::nothing(services.client.clone(), log)
+        }
+    }
+
+    /// Rules that allow nothing.
+    pub(crate) fn nothing(client: OutboundClient, log: LogSink) -> Self {
+        Self {
+            function: String::new(),
+            allowed: Vec::new(),
+            allow_private: false,
+            limits: OutboundLimits::default(),
+            client,
+            calls: Calls::default(),
+            log,
+            forbidden_headers: Arc::new(is_forbidden),
+            places: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    /// Whether any other function may be called.
+    pub(crate) fn may_call(&self) -> bool {
+        self.calls.may_call()
+    }
+
+    pub(super) fn function(&self) -> &str {
+        &self.function
+    }
+
+    pub(super) fn limits(&self) -> &OutboundLimits {
+        &self.limits
     }
 
     /// Tells the function's owner why a request was refused, and which line would allow it.
     fn refuse(&self, instance: u64, uri: &http::Uri) {
-        let destination = match (uri.scheme_str(), uri.authority()) {
-            (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
-            _ => uri.to_string(),
-        };
-        let text = format!(
-            "outbound request to {destination} refused: add it to the manifest, \
-             [function.{}] allow_outbound = [\"{destination}\"]",
-            self.function
+        let destination = destination(uri);
+        let is_private = connect::literal(uri).is_some_and(|address| !address::is_public(address));
+        let as_well = if is_private && !self.allow_private { " and allow_private = true" } else { "" };
+        let function = &self.function;
+        self.tell(
+            instance,
+            format!(
+                "outbound request to {destination} refused: add it to the manifest, \
+                 [function.{function}] allow_outbound = [\"{destination}\"]{as_well}"
+            ),
         );
+    }
+
+    /// Writes a line into the function's log, as far as its rate allows.
+    pub(super) fn tell(&self, instance: u64, text: String) {
         if self.log.admits(1, text.len()) {
             self.log.write(instance, None, LogStream::Stderr, text);
         } else {
             self.log.drop_lines(1);
         }
+    }
+}
+
+/// Where a request goes, as the manifest would name it.
+fn destination(uri: &http::Uri) -> String {
+    match (uri.scheme_str(), uri.host(), uri.port()) {
+        (Some(scheme), Some(host), Some(port)) => format!("{scheme}://{host}:{port}"),
+        (Some(scheme), Some(host), None) => format!("{scheme}://{host}"),
+        _ => uri.to_string(),
     }
 }
 
@@ -116,6 +145,8 @@ pub(crate) struct Hooks {
     instance: u64,
     /// Bodies that the guest has begun to write in the present invocation.
     bodies: u32,
+    /// Kept only where the function may call others.
+    callers: Callers,
 }
 
 /// Bodies of one invocation that get large pieces; one that opens very many would make the host keep as many times as much.
@@ -123,16 +154,21 @@ const LARGE_BODIES: u32 = 8;
 
 impl Hooks {
     pub(crate) fn new(outbound: Arc<Outbound>, instance: u64) -> Self {
-        Self { outbound, instance, bodies: 0 }
+        Self { outbound, instance, bodies: 0, callers: Callers::Nobody }
     }
 
     /// Says that an invocation begins that has the instance for itself.
     pub(crate) fn begin(&mut self) {
         self.bodies = 0;
     }
+
+    /// Says who makes the calls of other functions from now on; `alone` when no other invocation runs in the instance.
+    pub(crate) fn called_by(&mut self, alone: bool, caller: Caller) {
+        self.callers.begin(alone, caller);
+    }
 }
 
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+pub(super) type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Hooks {
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
@@ -141,6 +177,11 @@ impl WasiHttpHooks for Hooks {
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::clone(&self.outbound.forbidden_headers)
+    }
+
+    /// The client adds it where the connection turns out to be one of HTTP/1.1.
+    fn set_host_header(&mut self) -> bool {
+        false
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
@@ -154,87 +195,18 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _processing: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        if !self.outbound.allowed.iter().any(|pattern| pattern.allows(request.uri())) {
-            self.outbound.refuse(self.instance, request.uri());
-            return Box::new(async { Err(Error::HttpRequestDenied) });
-        }
-        Box::new(send(Arc::clone(&self.outbound), request, options.unwrap_or_default()))
-    }
-}
-
-async fn send(outbound: Arc<Outbound>, mut request: http::Request<WasiBody>, options: RequestOptions) -> Sent {
-    *request.version_mut() = http::Version::HTTP_11;
-    let connect = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let first_byte = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let answer = timeout(connect.saturating_add(first_byte), async {
-        let place = Arc::clone(&outbound.places).acquire_owned().await.expect("the semaphore is never closed");
-        (outbound.client.0.request(request).await, place)
-    });
-    let (response, place) = answer.await.map_err(|_| Error::ConnectionReadTimeout)?;
-    let response = response.map_err(|error| send_error(&error))?;
-    let response = response.map(|body| TimedBody::new(body, between_bytes, place).boxed_unsync());
-    Ok((response, Box::new(async { Ok(()) })))
-}
-
-fn send_error(error: &hyper_util::client::legacy::Error) -> Error {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            return match error.kind() {
-                io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
-                io::ErrorKind::TimedOut => Error::ConnectionTimeout,
-                io::ErrorKind::InvalidData => Error::TlsProtocolError,
-                _ if error.to_string().contains("dns error") || error.to_string().contains("lookup") => {
-                    Error::DnsError { rcode: None, info_code: None }
-                }
-                _ => Error::ConnectionTerminated,
+        let (outbound, instance, options) = (&self.outbound, self.instance, options.unwrap_or_default());
+        if callee(request.uri()).is_some() {
+            return match Call::new(outbound, instance, &self.callers, request) {
+                Ok(call) => Box::new(call.send(Arc::clone(outbound), instance, options)),
+                Err(error) => Box::new(async { Err(error) }),
             };
         }
-        if cause.to_string().contains("dns error") {
-            return Error::DnsError { rcode: None, info_code: None };
+        if !outbound.allowed.iter().any(|pattern| pattern.allows(request.uri())) {
+            outbound.refuse(instance, request.uri());
+            return Box::new(async { Err(Error::HttpRequestDenied) });
         }
-        source = cause.source();
-    }
-    if error.is_connect() { Error::DestinationUnavailable } else { Error::HttpProtocolError }
-}
-
-/// A response's body that gives up when nothing comes for too long.
-struct TimedBody {
-    body: Incoming,
-    between_bytes: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
-    /// The request is under way until its answer is read, or dropped.
-    _place: OwnedSemaphorePermit,
-}
-
-impl TimedBody {
-    fn new(body: Incoming, between_bytes: Duration, place: OwnedSemaphorePermit) -> Self {
-        Self { body, between_bytes, waiting: None, _place: place }
-    }
-}
-
-impl Body for TimedBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            self.waiting = None;
-            return Poll::Ready(frame.map(|result| result.map_err(Error::Hyper)));
-        }
-        let between_bytes = self.between_bytes;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(between_bytes)));
-        ready!(waiting.as_mut().poll(cx));
-        Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        Box::new(exchange::exchange(Arc::clone(outbound), instance, request, options))
     }
 }
 
@@ -250,5 +222,12 @@ mod tests {
         for name in ["content-type", "te", "trailer", "cookie", "authorization", "x-host"] {
             assert!(!is_forbidden(&HeaderName::from_static(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_destination_is_named_without_user_and_path() {
+        let named = |uri: &str| destination(&uri.parse().expect(uri));
+        assert_eq!(named("https://me:secret@api.example.com:8443/a?b"), "https://api.example.com:8443");
+        assert_eq!(named("http://[::1]/"), "http://[::1]");
     }
 }

@@ -97,8 +97,10 @@ async fn aggregate() {
     node.cli(&["build", &dir("aggregate").display().to_string()]).run_long().await;
     let origin = format!("http://{}", node.gateway());
     // As its manifest says, but for the port.
-    let settings =
-        format!("allow_outbound = ['{origin}']\nenv.LEFT_URL = '{origin}/todo'\nenv.RIGHT_URL = '{origin}/hello'");
+    let settings = format!(
+        "allow_outbound = ['{origin}']\nallow_private = true\n\
+         env.LEFT_URL = '{origin}/todo'\nenv.RIGHT_URL = '{origin}/hello'"
+    );
     let component = repository().join("examples/target/wasm32-wasip2/release/aggregate.wasm");
     node.function("aggregate").file(&component).with(&settings).deploy().await;
     let expected = json!({

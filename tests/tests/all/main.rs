@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod calls;
 mod cli;
 mod control_api;
 mod density;

@@ -39,7 +39,7 @@ async fn there_are_no_sockets() {
     let (node, backend) = (Node::start().await, Backend::start().await);
     let address = backend.origin().strip_prefix("http://").unwrap().to_owned();
     // Allowed destinations are for requests, not for sockets.
-    match node.function("connect").with("allow_outbound = ['*']").try_deploy().await {
+    match node.function("connect").with("allow_outbound = ['*']\nallow_private = true").try_deploy().await {
         Err(refused) => assert!(refused.problem.detail.contains("wasi:sockets"), "{refused:?}"),
         Ok(_) => {
             let answer = node.call(&format!("/connect?to={address}")).send().await;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod calls;
 mod cold_start;
 mod failures;
 mod joining;

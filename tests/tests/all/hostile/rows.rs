@@ -93,7 +93,8 @@ const LIES: Row = Row {
 const WAITS: Row = Row { settings: "limits.timeout = '500ms'", caller: Problem(504, "deadline"), log: "500ms", ..ROW };
 
 /// Past its time, for a server that never answers.
-const REACHES: Row = Row { settings: "limits.timeout = '700ms'\nallow_outbound = ['*']", log: "700ms", ..WAITS };
+const REACHES: Row =
+    Row { settings: "limits.timeout = '700ms'\nallow_outbound = ['*']\nallow_private = true", log: "700ms", ..WAITS };
 
 const MEMORY: &str = "limits.memory = '64MiB'";
 
