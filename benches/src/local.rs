@@ -77,7 +77,10 @@ pub async fn gateway(dir: &Path, component: &Path, manifest: &str, tick: Duratio
         let state = FunctionState { name: name.clone(), current: revision.number, revisions: vec![Arc::new(revision)] };
         functions.insert(name, Arc::new(state));
     }
-    anyhow::ensure!(functions.contains_key("hello"), "the manifest has no table [function.hello]");
+    anyhow::ensure!(
+        functions.keys().any(|name: &FunctionName| name.as_str() == "hello"),
+        "the manifest has no table [function.hello]"
+    );
     let snapshot = Snapshot { version: 1, functions: functions.into_iter().collect() };
     calls.apply(&snapshot, Local(host.clone()));
     let gateway = Gateway::new(GatewayConfig::default(), Local(host));

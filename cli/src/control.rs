@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -142,6 +143,30 @@ impl Control {
     pub(crate) async fn ask(&self, path: &str) -> Result<()> {
         let call = self.send(self.request(Method::POST, path), Body::default());
         self.in_time(call).await.map(drop)
+    }
+
+    /// Fetches bytes as they are.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Bytes> {
+        let call = async {
+            let answer = self.send(self.request(Method::GET, path), Body::default()).await?;
+            let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+            let broken = |why: String| ControlError::Broken { url: self.location.control.clone(), why };
+            Ok(body.map_err(|error| broken(error.to_string()))?.to_bytes())
+        };
+        self.in_time(call).await
+    }
+
+    /// Sends bytes as they are, to be kept.
+    pub(crate) async fn put_bytes(&self, path: &str, bytes: Vec<u8>) -> Result<()> {
+        let request = self.request(Method::PUT, path).header(header::CONTENT_TYPE, "application/octet-stream");
+        self.in_time(self.send(request, full(bytes))).await.map(drop)
+    }
+
+    /// Sends JSON lines, however long that takes, and fetches JSON.
+    pub(crate) async fn send_lines<T: DeserializeOwned>(&self, path: &str, lines: Body) -> Result<T> {
+        let request = self.request(Method::POST, path).header(header::CONTENT_TYPE, "application/x-ndjson");
+        let answer = self.send(request, lines).await?;
+        self.decode(answer).await
     }
 
     /// Deletes something.

@@ -11,7 +11,7 @@ use crate::control::Control;
 /// Delete a function with all its revisions
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Requests that are running finish. Without --yes it asks first; where nobody can be asked it refuses.
+Requests that are running finish. What the function keeps in buckets stays: `samovar kv clear` empties one. Without --yes it asks first; where nobody can be asked it refuses.
 
 Examples:
   samovar delete hello

@@ -17,6 +17,7 @@ mod deploy;
 mod docs;
 mod human;
 mod invoke;
+mod kv;
 mod list;
 mod location;
 mod logs;
@@ -86,6 +87,7 @@ async fn run(cli: Cli, console: &mut Console) -> anyhow::Result<()> {
         Command::Invoke(args) => invoke::run(&args, global, console).await,
         Command::Logs(args) => logs::run(&args, global, console).await,
         Command::Stats(args) => stats::run(&args, global, console).await,
+        Command::Kv(args) => kv::run(&args, global, console).await,
         Command::Host(args) => cluster::host::run(args, global).await,
         Command::Gateway(args) => cluster::gateway::run(args, global).await,
         Command::Control(args) => cluster::control::run(args, global).await,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedRegistry};
-use samovar_cluster::{Artifacts, Registry, garbage};
-use samovar_control::{Control, ControlConfig};
+use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedKeyValue, EmbeddedRegistry};
+use samovar_cluster::{Artifacts, KeyValue, Registry, garbage};
+use samovar_control::{Control, ControlConfig, Stores};
 use samovar_gateway::{Gateway, service::url};
 use samovar_model::Span;
 use samovar_runtime::{Host, Reach};
@@ -116,8 +116,9 @@ async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &
     if collected.removed > 0 {
         tracing::info!(removed = collected.removed, "artifacts of unfinished deploys removed");
     }
+    let key_value: Arc<dyn KeyValue> = Arc::new(EmbeddedKeyValue::open(&data_dir)?);
     let functions = OtherFunctions::new();
-    let reach = Reach { functions: Some(Arc::clone(&functions) as _), ..Reach::default() };
+    let reach = Reach { key_value: Some(Arc::clone(&key_value)), functions: Some(Arc::clone(&functions) as _) };
     let host = start_host(limits, &data_dir, Arc::clone(&artifacts), reach)?;
     functions.follow(LocalHost(host.clone()), registry.watch());
     let snapshot = Arc::clone(&registry.watch().borrow());
@@ -127,8 +128,8 @@ async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &
     let gateway = Gateway::new(args.gateway.config(), LocalHost(host.clone()));
     let platform = Arc::new(LocalPlatform::new(host.clone(), gateway.clone(), gateway_url.to_owned()));
     let token = data_dir.token()?;
-    let control =
-        Control::new(ControlConfig::new(token), Arc::clone(&registry) as _, artifacts, Arc::clone(&platform) as _);
+    let stores = Stores { registry: Arc::clone(&registry) as _, artifacts, key_value: Some(key_value) };
+    let control = Control::new(ControlConfig::new(token), stores, Arc::clone(&platform) as _);
     Ok(Node { host, gateway, control, platform, registry, data_dir })
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn upload(
     if http_body::Body::size_hint(&body).lower() > limit {
         return Err(too_large(limit));
     }
-    let mut upload = control.0.artifacts.begin().await?;
+    let mut upload = control.0.stores.artifacts.begin().await?;
     receive(body, &mut *upload, limit).await?;
     let (file, digest) = upload.peek().await?;
     let checked = control.0.platform.check(digest, &file).await?;

@@ -59,7 +59,7 @@ pub(crate) async fn commit(
     wait: bool,
 ) -> Result<Deployed, Problem> {
     let begun = Instant::now();
-    let deployment = control.0.registry.deploy(name, new).await?;
+    let deployment = control.0.stores.registry.deploy(name, new).await?;
     let unrouted = control.0.platform.routed(deployment.version, wait).await;
     let function = summary(&deployment.function, &control.0.platform.gateway_url());
     tracing::info!(function = %name, revision = %function.revision, changed = deployment.changed, "deployed");
@@ -74,7 +74,7 @@ pub(crate) async fn prepare(
     artifact: Digest,
     settings: Settings,
 ) -> Result<NewRevision, Problem> {
-    let file = control.0.artifacts.file(&artifact).await?;
+    let file = control.0.stores.artifacts.file(&artifact).await?;
     let component = control.0.platform.check(artifact, &file).await?.component;
     grants::check(name, &component.imports, &settings).map_err(|detail| Problem::new(Kind::Refused, detail))?;
     let ComponentInfo { kind, size_bytes, .. } = component;
@@ -107,7 +107,7 @@ pub(crate) async fn rollback(
     Name(name): Name,
     Json(rollback): Json<Rollback>,
 ) -> Result<axum::Json<FunctionSummary>, Problem> {
-    let deployment = control.0.registry.rollback(&name, rollback.revision).await?;
+    let deployment = control.0.stores.registry.rollback(&name, rollback.revision).await?;
     control.0.platform.routed(deployment.version, false).await;
     let function = summary(&deployment.function, &control.0.platform.gateway_url());
     tracing::info!(function = %name, revision = %function.revision, changed = deployment.changed, "rolled back");

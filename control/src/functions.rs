@@ -42,7 +42,7 @@ pub(crate) async fn show(
         (status = 404, description = "no such function", body = Document, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn delete(State(control): State<Control>, Name(name): Name) -> Result<StatusCode, Problem> {
-    let version = control.0.registry.delete(&name).await?;
+    let version = control.0.stores.registry.delete(&name).await?;
     control.0.platform.routed(version, false).await;
     tracing::info!(function = %name, "deleted");
     Ok(StatusCode::NO_CONTENT)

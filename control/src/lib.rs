@@ -1,7 +1,7 @@
 //! The control API: what people and tools use to deploy functions and look after them. It has a listener of its own.
 //!
 //! A request's way: [`Control::router`] finds the handler, `auth` looks at the token, `extract` reads name and body, a
-//! handler (`amend`, `artifacts`, `deploy`, `functions`, `hosts`, `logs`, `stats`) does the work through the registry, the artifacts and the
+//! handler (`amend`, `artifacts`, `deploy`, `functions`, `hosts`, `key_value`, `logs`, `stats`) does the work through the [`Stores`] and the
 //! [`Platform`], and whatever is refused on the way becomes a problem document in `problem`.
 //!
 //! Open to everyone who reaches the listener are `/healthz`, `/readyz` and `/v1/openapi.json`. Everything else, `/metrics`
@@ -16,6 +16,7 @@ mod functions;
 mod grants;
 mod health;
 mod hosts;
+mod key_value;
 mod logs;
 mod metrics;
 mod openapi;
@@ -30,11 +31,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use samovar_cluster::{Artifacts, Registry, Snapshot};
+use samovar_cluster::{Artifacts, KeyValue, Registry, Snapshot};
 use samovar_model::api::MAX_ARTIFACT_BYTES;
 use samovar_model::{FunctionName, FunctionState};
 
@@ -59,14 +60,24 @@ impl ControlConfig {
     }
 }
 
+/// What the control API looks after.
+#[derive(Clone)]
+pub struct Stores {
+    /// The functions.
+    pub registry: Arc<dyn Registry>,
+    /// Their components.
+    pub artifacts: Arc<dyn Artifacts>,
+    /// Their values, where the platform keeps any.
+    pub key_value: Option<Arc<dyn KeyValue>>,
+}
+
 /// The control API. Clones are the same one.
 #[derive(Clone)]
 pub struct Control(Arc<Parts>);
 
 struct Parts {
     config: ControlConfig,
-    registry: Arc<dyn Registry>,
-    artifacts: Arc<dyn Artifacts>,
+    stores: Stores,
     platform: Arc<dyn Platform>,
     metrics: Metrics,
     /// Cancelled at shutdown: answers without an end, such as followed logs, end then.
@@ -75,14 +86,9 @@ struct Parts {
 
 impl Control {
     /// A control API over these.
-    pub fn new(
-        config: ControlConfig,
-        registry: Arc<dyn Registry>,
-        artifacts: Arc<dyn Artifacts>,
-        platform: Arc<dyn Platform>,
-    ) -> Self {
+    pub fn new(config: ControlConfig, stores: Stores, platform: Arc<dyn Platform>) -> Self {
         let (metrics, closing) = (Metrics::new(), CancellationToken::new());
-        Self(Arc::new(Parts { config, registry, artifacts, platform, metrics, closing }))
+        Self(Arc::new(Parts { config, stores, platform, metrics, closing }))
     }
 
     /// Every path, with its handler.
@@ -99,6 +105,12 @@ impl Control {
             .route("/v1/functions/{name}/logs", get(logs::show))
             .route("/v1/functions/{name}/stats", get(stats::show))
             .route("/v1/stats", get(stats::list))
+            .route("/v1/kv", get(key_value::list))
+            .route("/v1/kv/{bucket}", delete(key_value::clear))
+            .route("/v1/kv/{bucket}/keys", get(key_value::keys))
+            .route("/v1/kv/{bucket}/export", get(key_value::export))
+            .route("/v1/kv/{bucket}/import", post(key_value::import))
+            .route("/v1/kv/{bucket}/values/{key}", get(key_value::get).put(key_value::put).delete(key_value::delete))
             .route("/v1/hosts", get(hosts::list))
             .route("/v1/hosts/{name}/drain", post(hosts::drain))
             .route("/v1/hosts/{name}/undrain", post(hosts::undrain))
@@ -132,7 +144,7 @@ impl Control {
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
-        self.0.registry.watch().borrow().clone()
+        self.0.stores.registry.watch().borrow().clone()
     }
 
     fn function(&self, name: &FunctionName) -> Result<Arc<FunctionState>, Problem> {

@@ -34,6 +34,14 @@ use utoipa::{Modify, OpenApi};
         crate::logs::show,
         crate::stats::show,
         crate::stats::list,
+        crate::key_value::list,
+        crate::key_value::clear,
+        crate::key_value::keys,
+        crate::key_value::get,
+        crate::key_value::put,
+        crate::key_value::delete,
+        crate::key_value::export,
+        crate::key_value::import,
         crate::hosts::list,
         crate::hosts::drain,
         crate::hosts::undrain,
@@ -62,7 +70,8 @@ impl Modify for OtherProblems {
         let problem = ResponseBuilder::new().description("any other refusal");
         let problem = problem.content("application/problem+json", content).build();
         for path in openapi.paths.paths.values_mut() {
-            for operation in [&mut path.get, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten() {
+            let methods = [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
+            for operation in methods.into_iter().flatten() {
                 operation.responses.responses.insert("default".to_owned(), problem.clone().into());
             }
         }

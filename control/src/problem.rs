@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode, Uri};
 
-use samovar_cluster::{ArtifactError, RegistryError};
+use samovar_cluster::{ArtifactError, KeyValueError, RegistryError};
 use samovar_model::manifest::ManifestError;
 use samovar_model::{FunctionName, NameError, api};
 
@@ -33,6 +33,14 @@ pub(crate) enum Kind {
     NoRevision,
     /// The host is not there.
     NoHost,
+    /// No function is granted the bucket.
+    NoBucket,
+    /// The bucket has no such key.
+    NoValue,
+    /// The bucket would hold more than it may.
+    BucketFull,
+    /// The platform keeps no values.
+    NoKeyValue,
     /// There are no hosts: the platform is one process.
     NotACluster,
     /// The artifact that a deploy names is not there.
@@ -67,6 +75,10 @@ impl Kind {
             Self::NoFunction => (StatusCode::NOT_FOUND, "no-such-function", "no such function"),
             Self::NoRevision => (StatusCode::NOT_FOUND, "no-such-revision", "no such revision"),
             Self::NoHost => (StatusCode::NOT_FOUND, "no-such-host", "no such host"),
+            Self::NoBucket => (StatusCode::NOT_FOUND, "no-such-bucket", "no function is granted the bucket"),
+            Self::NoValue => (StatusCode::NOT_FOUND, "no-such-value", "no such value"),
+            Self::BucketFull => (StatusCode::INSUFFICIENT_STORAGE, "bucket-full", "the bucket is full"),
+            Self::NoKeyValue => (StatusCode::CONFLICT, "no-key-value", "the platform has no key-value store"),
             Self::NotACluster => (StatusCode::CONFLICT, "not-a-cluster", "the platform is not a cluster"),
             Self::NoArtifact => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-artifact", "the artifact is not there"),
             Self::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "component-refused", "the component cannot run"),
@@ -98,6 +110,16 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into() }
+    }
+
+    /// Says where it happened.
+    pub(crate) fn at(self, place: &str) -> Self {
+        Self { detail: format!("{place}: {}", self.detail), ..self }
+    }
+
+    /// Says what was done before it happened.
+    pub(crate) fn after(self, done: &str) -> Self {
+        Self { detail: format!("{}; {done}", self.detail), ..self }
     }
 
     pub(crate) fn no_function(name: &FunctionName) -> Self {
@@ -179,6 +201,18 @@ impl From<RegistryError> for Problem {
             RegistryError::Overtaken { .. } => Kind::Overtaken,
             RegistryError::Unavailable(_) => Kind::Unavailable,
             RegistryError::Unknown(_) => Kind::Unknown,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<KeyValueError> for Problem {
+    fn from(error: KeyValueError) -> Self {
+        let kind = match error {
+            KeyValueError::Invalid(_) | KeyValueError::NotANumber { .. } => Kind::BadRequest,
+            KeyValueError::Full { .. } => Kind::BucketFull,
+            KeyValueError::Unavailable(_) => Kind::Unavailable,
+            KeyValueError::Unknown(_) => Kind::Unknown,
         };
         Self::new(kind, error.to_string())
     }

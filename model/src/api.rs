@@ -14,8 +14,16 @@
 //! | `GET /v1/functions/{name}/logs?since=10m&follow=true&level=warn` | | [`LogLine`](crate::LogLine)s as JSON lines |
 //! | `GET /v1/functions/{name}/stats` | | [`NamedStats`] |
 //! | `GET /v1/stats` | | [`StatsList`] |
+//! | `GET /v1/kv` | | [`BucketList`] |
+//! | `DELETE /v1/kv/{bucket}` | | 204 |
+//! | `GET /v1/kv/{bucket}/keys?prefix=a&after=ab&limit=1000` | | [`KeyPage`] |
+//! | `GET`, `PUT`, `DELETE /v1/kv/{bucket}/values/{key}` | the value's bytes | the value's bytes, 204, 204 |
+//! | `GET /v1/kv/{bucket}/export?prefix=a` | | [`ExportedValue`]s as JSON lines |
+//! | `POST /v1/kv/{bucket}/import` | [`ExportedValue`]s as JSON lines | [`Imported`] |
 //! | `GET /v1/hosts` | | [`HostList`] |
 //! | `POST /v1/hosts/{name}/drain`, `POST /v1/hosts/{name}/undrain` | | 202 |
+
+mod key_value;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +35,8 @@ use crate::manifest::{self, FunctionTable, ManifestError};
 use crate::{
     ComponentKind, Digest, FunctionName, FunctionStats, HostId, HostState, HostStats, RevisionNumber, Settings,
 };
+
+pub use key_value::{BucketList, BucketRules, BucketSummary, ExportedValue, Imported, KeyPage};
 
 /// The largest component that can be uploaded: 256 MiB.
 pub const MAX_ARTIFACT_BYTES: u64 = 256 << 20;

@@ -72,6 +72,15 @@ pub enum Durability {
     Batched,
 }
 
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sync => "sync",
+            Self::Batched => "batched",
+        })
+    }
+}
+
 /// A bucket that a function is granted: an entry of `[function.NAME.kv]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

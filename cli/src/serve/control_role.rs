@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use samovar_cluster::{Artifacts, Registry, garbage};
-use samovar_control::{Control, ControlConfig};
+use samovar_control::{Control, ControlConfig, Stores};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,8 @@ impl ControlRole {
         let registry: Arc<dyn Registry> = Arc::clone(&member.registry) as _;
         let artifacts: Arc<dyn Artifacts> = Arc::clone(&member.artifacts) as _;
         let platform = Arc::new(RemotePlatform::new(member, options.gateway_url.clone()));
-        let control = Control::new(ControlConfig::new(token), Arc::clone(&registry), Arc::clone(&artifacts), platform);
+        let stores = Stores { registry: Arc::clone(&registry), artifacts: Arc::clone(&artifacts), key_value: None };
+        let control = Control::new(ControlConfig::new(token), stores, platform);
         tokio::spawn(collect(registry, artifacts));
         let stop = CancellationToken::new();
         let listener = tokio::spawn(control.serve(listener, stop.clone().cancelled_owned()));

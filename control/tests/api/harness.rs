@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedRegistry};
-use samovar_control::{Control, ControlConfig};
+use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedKeyValue, EmbeddedRegistry};
+use samovar_control::{Control, ControlConfig, Stores};
 use samovar_model::api::{Artifact, Deployed, Problem};
 
 use crate::platform::FakePlatform;
@@ -69,7 +69,9 @@ impl Api {
         let platform = Arc::new(FakePlatform::new());
         let registry = Arc::new(EmbeddedRegistry::open(&dir).unwrap());
         let artifacts = Arc::new(EmbeddedArtifacts::open(&dir).unwrap());
-        let control = Control::new(config, registry, artifacts, platform.clone());
+        let key_value = Arc::new(EmbeddedKeyValue::open(&dir).unwrap());
+        let stores = Stores { registry, artifacts, key_value: Some(key_value) };
+        let control = Control::new(config, stores, platform.clone());
         Self { control, platform, dir, _temp: temp }
     }
 

@@ -8,5 +8,6 @@ mod deploys;
 mod functions;
 mod harness;
 mod hosts;
+mod key_value;
 mod observe;
 mod platform;

@@ -49,7 +49,7 @@ impl InMemory {
     }
 
     fn entry(&self, value: Bytes) -> Entry {
-        Entry { value, version: self.versions.fetch_add(1, Ordering::Relaxed) }
+        Entry { value, version: self.versions.fetch_add(1, Ordering::Relaxed), expires: None }
     }
 }
 

@@ -62,8 +62,10 @@ pub(super) struct Store {
     log: Log,
     state: State,
     shown: Shown,
-    /// Since when the log has something that the tables' file has not; later, when to try again.
+    /// Since when the log has something that the tables' file has not.
     behind: Option<Instant>,
+    /// After a checkpoint that failed: when to try again.
+    retry: Option<Instant>,
     /// When to sweep next.
     sweep: Option<Instant>,
 }
@@ -88,8 +90,17 @@ impl Store {
     pub(super) fn open(path: PathBuf, log: &Path, config: KeyValueConfig) -> Result<Self, redb::Error> {
         let log = Log::open(log)?;
         let shown = Arc::new(ArcSwap::from_pointee(Err("it is not open yet".to_owned())));
-        let mut store =
-            Self { path, config, database: None, log, state: State::default(), shown, behind: None, sweep: None };
+        let mut store = Self {
+            path,
+            config,
+            database: None,
+            log,
+            state: State::default(),
+            shown,
+            behind: None,
+            retry: None,
+            sweep: None,
+        };
         store.reopen()?;
         Ok(store)
     }
@@ -101,7 +112,7 @@ impl Store {
 
     /// When something is to be done though nobody asks for it.
     pub(super) fn due(&self) -> Option<Instant> {
-        let checkpoint = self.behind.map(|since| since + self.config.checkpoint_age);
+        let checkpoint = self.behind.map(|since| self.retry.unwrap_or(since + self.config.checkpoint_age));
         let reopen = self.database.is_none().then(|| Instant::now() + RETRY);
         [checkpoint, reopen, self.sweep].into_iter().flatten().min()
     }
@@ -115,7 +126,7 @@ impl Store {
             return all(KeyValueError::Unavailable(self.words(&error)));
         }
         if self.log.len() > MAX_LOG_BYTES {
-            let words = format!("{}: no room to store what has been written already", self.path.display());
+            let words = self.words(&"no room to store what has been written already");
             return all(KeyValueError::Unavailable(words));
         }
         let outcome = self.attempt(orders);
@@ -179,7 +190,9 @@ impl Store {
         if self.database.is_none() {
             // Said where it was closed, and again with each write.
             self.reopen().ok();
-        } else if old || self.log.len() >= self.config.checkpoint_bytes {
+        } else if (old || self.log.len() >= self.config.checkpoint_bytes)
+            && self.retry.is_none_or(|at| at <= Instant::now())
+        {
             self.checkpoint();
         }
     }
@@ -190,11 +203,11 @@ impl Store {
         match done {
             Ok(()) => {
                 self.log.begin_again();
-                self.behind = None;
+                (self.behind, self.retry) = (None, None);
             }
             Err(error) => {
                 tracing::error!(error = %self.words(&error), "values are in the log only, until this can be mended");
-                self.behind = Instant::now().checked_sub(self.config.checkpoint_age.saturating_sub(RETRY));
+                self.retry = Some(Instant::now() + RETRY);
                 if !matches!(error, redb::Error::Io(_)) || sync_failed(database) {
                     self.mend(&error);
                 }
@@ -202,11 +215,11 @@ impl Store {
         }
     }
 
-    /// Whether a checkpoint has room: one that fails half-way makes it necessary to open everything again.
+    /// Whether a checkpoint has room, by a rough guess: one that fails half-way makes it necessary to open everything again.
     fn room(&self) -> Result<(), redb::Error> {
         let stat = rustix::fs::statvfs(&self.path).map_err(std::io::Error::from)?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let wanted = 8 * self.log.len() + (1 << 20);
+        let wanted = 2 * self.log.len() + (4 << 20);
         if free >= wanted {
             return Ok(());
         }
@@ -279,8 +292,10 @@ impl Store {
         Ok(())
     }
 
+    /// For guests too, whom the directory does not concern.
     fn words(&self, error: &dyn std::fmt::Display) -> String {
-        format!("{}: {error}", self.path.display())
+        let file = self.path.file_name().unwrap_or_default();
+        format!("{}: {error}", file.display())
     }
 }
 

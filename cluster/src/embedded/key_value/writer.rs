@@ -14,7 +14,9 @@ use crate::KeyValueError;
 const MAX_ORDERS: usize = 1024;
 
 /// How long a batch in which nobody is in a hurry waits for company, and for how long nobody may have come before it does not.
-/// Writers that wait for their answers come again all at once: when nobody has come for a moment, all are here.
+/// It waits for as many as were there a moment ago: those of the last batch, who come again all at once when they have their
+/// answers, and those who came while it was stored. When they are here, or nobody else comes, it waits no longer; so one writer
+/// alone does not wait at all.
 const COMPANY: Duration = Duration::from_millis(3);
 const QUIET: Duration = Duration::from_micros(300);
 
@@ -28,10 +30,14 @@ pub(super) struct Job {
 
 /// Runs until nobody can send an order any more.
 pub(super) fn run(mut store: Store, orders: &Receiver<Job>) {
-    while let Some(jobs) = gather(orders, store.due()) {
-        let (orders, replies): (Vec<_>, Vec<_>) =
+    let (mut waiting, mut expected) = (Vec::new(), 1);
+    while let Some(jobs) = gather(orders, store.due(), waiting, expected) {
+        let (batch, replies): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.order, (job.reply, job._room))).unzip();
-        for ((reply, _room), outcome) in replies.into_iter().zip(store.commit(&orders)) {
+        let outcomes = store.commit(&batch);
+        waiting = orders.try_iter().take(MAX_ORDERS).collect();
+        expected = batch.len() + waiting.len();
+        for ((reply, _room), outcome) in replies.into_iter().zip(outcomes) {
             // Whoever asked may have gone away; the order is carried out all the same.
             reply.send(outcome).ok();
         }
@@ -40,21 +46,27 @@ pub(super) fn run(mut store: Store, orders: &Receiver<Job>) {
     store.end();
 }
 
-/// The orders of the next batch: none when something else is `due`; `None` at the end.
-fn gather(orders: &Receiver<Job>, due: Option<Instant>) -> Option<Vec<Job>> {
-    let first = match due {
-        None => orders.recv().map_err(RecvTimeoutError::from),
-        Some(due) => orders.recv_timeout(due.saturating_duration_since(Instant::now())),
-    };
-    let mut jobs = match first {
-        Ok(job) => vec![job],
-        Err(RecvTimeoutError::Timeout) => return Some(Vec::new()),
-        Err(RecvTimeoutError::Disconnected) => return None,
-    };
+/// The orders of the next batch, those that are `waiting` first: none when something else is `due`; `None` at the end.
+fn gather(orders: &Receiver<Job>, due: Option<Instant>, waiting: Vec<Job>, expected: usize) -> Option<Vec<Job>> {
+    let mut jobs = waiting;
+    if jobs.is_empty() {
+        let first = match due {
+            None => orders.recv().map_err(RecvTimeoutError::from),
+            Some(due) => orders.recv_timeout(due.saturating_duration_since(Instant::now())),
+        };
+        match first {
+            Ok(job) => jobs.push(job),
+            Err(RecvTimeoutError::Timeout) => return Some(jobs),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
     let until = Instant::now() + COMPANY;
-    let mut hurry = in_a_hurry(&jobs[0]);
+    let mut hurry = jobs.iter().any(in_a_hurry);
     while jobs.len() < MAX_ORDERS {
-        let wait = if hurry { Duration::ZERO } else { QUIET.min(until.saturating_duration_since(Instant::now())) };
+        let wait = match hurry || jobs.len() >= expected {
+            true => Duration::ZERO,
+            false => QUIET.min(until.saturating_duration_since(Instant::now())),
+        };
         match orders.try_recv().or_else(|_| orders.recv_timeout(wait)) {
             Ok(job) => {
                 hurry |= in_a_hurry(&job);
