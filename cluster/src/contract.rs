@@ -5,6 +5,7 @@
 pub(crate) mod gateways;
 pub(crate) mod key_value;
 pub(crate) mod membership;
+pub(crate) mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

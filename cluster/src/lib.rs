@@ -1,5 +1,6 @@
 //! What Samovar's processes share, each behind a small trait: the [`Registry`] of functions, the store of [`Artifacts`],
-//! the [`Membership`] of hosts, the leases of [`Gateways`], and what functions keep ([`KeyValue`]). `embedded` keeps them in one process, in redb and files; `nats` in JetStream, for many.
+//! the [`Membership`] of hosts, the leases of [`Gateways`], what functions keep ([`KeyValue`]), and their [`Secrets`]. `embedded` keeps
+//! them in one process, in redb and files; `nats` in JetStream, for many.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an error should stop there"))]
 
 pub mod artifacts;
@@ -12,12 +13,15 @@ pub mod gateways;
 pub mod key_value;
 pub mod membership;
 pub mod nats;
+mod random;
 pub mod redis;
 pub mod registry;
 mod rules;
+pub mod secrets;
 
 pub use artifacts::{ArtifactError, Artifacts, PeerBytes, Peers, Upload};
 pub use gateways::{GatewayLease, GatewayTable, Gateways};
 pub use key_value::{KeyValue, KeyValueError};
 pub use membership::{Lease, Membership, MembershipError};
 pub use registry::{Deployment, NewRevision, Registry, RegistryError, Settled, Snapshot};
+pub use secrets::{SecretError, Secrets, Vault};

@@ -20,10 +20,15 @@
 //! | `GET`, `PUT`, `DELETE /v1/kv/{bucket}/values/{key}` | the value's bytes | the value's bytes, 204, 204 |
 //! | `GET /v1/kv/{bucket}/export?prefix=a` | | [`ExportedValue`]s as JSON lines |
 //! | `POST /v1/kv/{bucket}/import` | [`ExportedValue`]s as JSON lines | [`Imported`] |
+//! | `GET /v1/secrets` | | [`SecretList`] |
+//! | `PUT /v1/secrets/{name}` | the value's bytes | [`SecretSummary`] |
+//! | `DELETE /v1/secrets/{name}` | | 204 |
+//! | `POST /v1/reseal` | | [`Resealed`] |
 //! | `GET /v1/hosts` | | [`HostList`] |
 //! | `POST /v1/hosts/{name}/drain`, `POST /v1/hosts/{name}/undrain` | | 202 |
 
 mod key_value;
+mod secrets;
 
 use std::collections::BTreeMap;
 
@@ -37,6 +42,7 @@ use crate::{
 };
 
 pub use key_value::{BucketList, BucketRules, BucketSummary, ExportedValue, Imported, KeyPage};
+pub use secrets::{KeyState, Resealed, SecretList, SecretSummary};
 
 /// The largest component that can be uploaded: 256 MiB.
 pub const MAX_ARTIFACT_BYTES: u64 = 256 << 20;

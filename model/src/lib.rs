@@ -47,6 +47,6 @@ pub use request_id::RequestId;
 pub use revision::{ComponentKind, FunctionState, Revision, RevisionId, RevisionNumber};
 pub use route::{Clash, HostPattern, Methods, PathPattern, Route, RouteError, Segment};
 pub use schedule::{CatchUp, Schedule, ScheduleKey, Zone, ZoneError};
-pub use secret::{SecretName, SecretNameError};
+pub use secret::{MAX_SECRET_BYTES, SecretName, SecretNameError};
 pub use telemetry::{FunctionStats, HostStats, LogLevel, LogLevelError, LogLine, LogStream};
 pub use units::{ByteSize, Span, UnitError};

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// The largest value of a secret: 64 KiB.
+pub const MAX_SECRET_BYTES: usize = 64 << 10;
+
 /// The name of a secret, as in `STRIPE_KEY`: 1 to 63 of `a-z`, `A-Z`, `0-9`, `-` and `_`, beginning with a letter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

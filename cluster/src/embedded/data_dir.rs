@@ -6,6 +6,8 @@
 //! registry.redb     functions and revisions
 //! values.redb       what functions keep, up to the last checkpoint
 //! values.log        what they wrote since then
+//! secrets.redb      secrets, encrypted
+//! secrets.key       the key that they are encrypted with, readable by the owner only; not there where another one is given
 //! artifacts/        components by digest, and uploads under way
 //! compiled/         compiled components: a cache, may be deleted at any time
 //! logs/             what functions wrote
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::durable::{sync_dir, write_private};
+use crate::random;
 
 /// The format that this binary writes, and the only one it reads.
 pub const FORMAT: u32 = 1;
@@ -73,6 +76,9 @@ pub struct DataDir {
 }
 
 impl DataDir {
+    /// The file of the key that secrets are encrypted with, where none is given from elsewhere.
+    pub const SECRETS_KEY: &str = "secrets.key";
+
     /// Takes a data directory for this process; makes it, for its owner only, if it is not there. Blocks on the disk.
     ///
     /// # Errors
@@ -108,6 +114,11 @@ impl DataDir {
         self.path.join("values.log")
     }
 
+    /// The secrets' database.
+    pub fn secrets(&self) -> PathBuf {
+        self.path.join("secrets.redb")
+    }
+
     /// Artifacts, each in a file named by its digest.
     pub fn artifacts(&self) -> PathBuf {
         self.path.join("artifacts").join("sha256")
@@ -138,11 +149,7 @@ impl DataDir {
             known => return known,
         }
         let file = self.path.join(TOKEN);
-        let mut secret = [0; 32];
-        let filled = rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::empty());
-        if filled.map_err(io::Error::from).map_err(at(&file))? != secret.len() {
-            return Err(at(&file)(io::Error::other("the system gave fewer random bytes than asked for")));
-        }
+        let secret = random::bytes::<32>().map_err(at(&file))?;
         let token = hex::encode(secret);
         write_private(&self.path, TOKEN, token.as_bytes()).map_err(at(&file))?;
         Ok(token)

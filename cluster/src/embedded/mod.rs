@@ -1,5 +1,5 @@
-//! One machine's backend: a data directory that one process holds, with the registry and functions' values in
-//! redb, and artifacts in files.
+//! One machine's backend: a data directory that one process holds, with the registry, functions' values and sealed
+//! secrets in redb, and artifacts in files.
 //!
 //! Everything that is acknowledged is on disk: files are written to a temporary name, synced, renamed, and their
 //! directory is synced; commits of the registry are synced by redb, and those of values by a log in front of it.
@@ -10,6 +10,7 @@ mod gateways;
 mod key_value;
 mod membership;
 mod registry;
+mod secrets;
 
 pub use artifacts::EmbeddedArtifacts;
 pub use data_dir::{DataDir, DataDirError, FORMAT};
@@ -17,6 +18,7 @@ pub use gateways::EmbeddedGateways;
 pub use key_value::{EmbeddedKeyValue, KeyValueConfig};
 pub use membership::EmbeddedMembership;
 pub use registry::EmbeddedRegistry;
+pub use secrets::EmbeddedSecrets;
 
 #[cfg(test)]
 mod tests;

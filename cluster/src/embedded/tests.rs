@@ -6,11 +6,14 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use samovar_model::Digest;
 
-use super::{DataDir, DataDirError, EmbeddedArtifacts, EmbeddedGateways, EmbeddedMembership, EmbeddedRegistry};
+use super::{
+    DataDir, DataDirError, EmbeddedArtifacts, EmbeddedGateways, EmbeddedMembership, EmbeddedRegistry, EmbeddedSecrets,
+};
 use crate::contract::gateways::{self, gateway_tests};
 use crate::contract::membership::{Members, membership_tests};
+use crate::contract::secrets::{self, secret_tests, value, vault};
 use crate::contract::{self, Backend, contract_tests, name, revision, store};
-use crate::{ArtifactError, Artifacts, Gateways, Membership, Registry, RegistryError};
+use crate::{ArtifactError, Artifacts, Gateways, Membership, Registry, RegistryError, Secrets, Vault};
 
 struct Embedded(tempfile::TempDir);
 
@@ -178,3 +181,43 @@ impl gateways::Backend for OneProcessGateways {
 }
 
 gateway_tests!(OneProcessGateways);
+
+impl secrets::Backend for Embedded {
+    async fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    async fn open(&self) -> Arc<dyn Secrets> {
+        Arc::new(EmbeddedSecrets::open(&DataDir::open(self.0.path()).unwrap()).unwrap())
+    }
+}
+
+secret_tests!(Embedded);
+
+#[tokio::test]
+async fn a_key_is_made_once_and_not_in_place_of_one_that_was_lost() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path()).unwrap();
+    let store = Arc::new(EmbeddedSecrets::open(&dir).unwrap());
+    let keys = store.own_keys().unwrap().unwrap();
+    assert_eq!(store.own_keys().unwrap().unwrap().current(), keys.current());
+    Vault::new(store.clone(), Ok(keys)).set(&secrets::name("A"), &value("one")).await.unwrap();
+    let file = temp.path().join(DataDir::SECRETS_KEY);
+    std::fs::remove_file(&file).unwrap();
+    let lost = store.own_keys().unwrap().unwrap_err();
+    assert!(lost.starts_with(&format!("the key of 1 secrets is gone: put {} back", file.display())), "{lost}");
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn no_byte_of_a_value_is_on_disk() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path()).unwrap();
+    let store: Arc<dyn Secrets> = Arc::new(EmbeddedSecrets::open(&dir).unwrap());
+    let open = vault(&store, &"1".repeat(64));
+    open.set(&secrets::name("A"), &value("sk_live_51H8")).await.unwrap();
+    open.remove(&secrets::name("A")).await.unwrap();
+    let disk = std::fs::read(dir.secrets()).unwrap();
+    assert!(disk.windows(2).any(|bytes| bytes == b"A{") || disk.windows(6).any(|bytes| bytes == b"sealed"));
+    assert!(!disk.windows(8).any(|bytes| bytes == b"sk_live_"));
+}

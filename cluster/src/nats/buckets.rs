@@ -5,13 +5,15 @@
 //! | `<namespace>_fn` | `$KV.<bucket>.<function>` | functions; the last 16 commits of each |
 //! | `<namespace>_host` | `$KV.<bucket>.<host>` | hosts' leases, and what hosts are asked for; forgotten a week after the last write |
 //! | `<namespace>_gateway` | `$KV.<bucket>.<gateway>` | gateways' leases; forgotten a day after the last write |
+//! | `<namespace>_secret` | `$KV.<bucket>.<secret>` | secrets, encrypted; the last write of each |
 //! | `<namespace>_lock` | `$KV.<bucket>.<name>` | locks; gone some time after the last renewal |
 //! | `<namespace>_artifact` | `$O.<bucket>.>` | components: chunks, and one record for each that is whole |
 //! | `<namespace>_kv` | `$KV.<bucket>.>` | what functions keep, all buckets of theirs: `key_value/subjects.rs` says where |
 //!
 //! The stream of functions also has the cluster's id, and is made last: where it is, there is a whole cluster. It and the
-//! components are made once, when there is no cluster. The leases' three can be made again. What functions keep is made where it
-//! is not there, since clusters are older than it; in one that is whole otherwise, a warning says that it begins empty.
+//! components are made once, when there is no cluster. The leases' three can be made again. What functions keep, and their
+//! secrets, are made where they are not there, since clusters are older than they; in one that is whole otherwise, a warning says
+//! that they begin empty.
 
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ pub(super) struct Buckets {
     pub(super) functions: Bucket,
     pub(super) hosts: Bucket,
     pub(super) gateways: Bucket,
+    pub(super) secrets: Bucket,
     pub(super) locks: Bucket,
     pub(super) artifacts: Bucket,
     pub(super) values: Bucket,
@@ -96,6 +99,7 @@ impl Buckets {
             functions: Bucket::key_value(namespace, "fn"),
             hosts: Bucket::key_value(namespace, "host"),
             gateways: Bucket::key_value(namespace, "gateway"),
+            secrets: Bucket::key_value(namespace, "secret"),
             locks: Bucket::key_value(namespace, "lock"),
             artifacts: Bucket { stream: format!("OBJ_{artifacts}"), name: artifacts },
             values: Bucket::key_value(namespace, "kv"),
@@ -124,7 +128,8 @@ impl Buckets {
             subjects: vec![self.artifacts.chunks(">"), self.artifacts.records()],
             ..common(options.replicas)
         };
-        let leases = [
+        let others = [
+            key_value(&self.secrets, 1, Duration::ZERO),
             key_value(&self.hosts, 1, HOST_AGE),
             key_value(&self.gateways, 1, GATEWAY_AGE),
             key_value(&self.locks, 1, options.lock_expiry),
@@ -142,10 +147,15 @@ impl Buckets {
             None if cluster.is_some() => return Err(identity.lost(&artifacts.name)),
             None => drop(make(jetstream, artifacts).await?),
         }
-        for config in leases {
+        for config in others {
             match find(jetstream, &config.name).await? {
                 Some(found) => check(&config, &found.cached_info().config)?,
-                None => drop(make(jetstream, config).await?),
+                None => {
+                    if cluster.is_some() && config.name == self.secrets.stream {
+                        tracing::warn!(stream = config.name, "the stream of secrets is made: no secret is set in it");
+                    }
+                    drop(make(jetstream, config).await?);
+                }
             }
         }
         self.ensure_values(jetstream, options, cluster.is_some()).await?;

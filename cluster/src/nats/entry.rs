@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use samovar_model::{FunctionName, FunctionState, RevisionNumber};
 
-use crate::RegistryError;
+use crate::{RegistryError, random};
 
 /// One commit of one function. Never removed: after a delete an entry without a function keeps the last number, so that
 /// numbers are not used again.
@@ -67,12 +67,7 @@ impl Entry {
 
     /// A name that no other commit has.
     pub(super) fn new_operation() -> Result<String, std::io::Error> {
-        let mut bytes = [0; 16];
-        let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-        if filled != bytes.len() {
-            return Err(std::io::Error::other("the system gave fewer random bytes than asked for"));
-        }
-        Ok(hex::encode(bytes))
+        random::bytes::<16>().map(hex::encode)
     }
 }
 

@@ -24,6 +24,8 @@ mod membership;
 mod record;
 mod registry;
 mod said;
+mod secret_table;
+mod secrets;
 mod servers;
 mod snapshot_file;
 mod table;
@@ -37,6 +39,7 @@ pub use gateways::NatsGateways;
 pub use key_value::NatsKeyValue;
 pub use membership::NatsMembership;
 pub use registry::NatsRegistry;
+pub use secrets::NatsSecrets;
 
 #[cfg(test)]
 mod tests;

@@ -121,6 +121,8 @@ impl Violation {
             "the gateway's lease is not stored: `deploy --wait` does not wait for it"
         } else if of(&buckets.functions.name) {
             "deploys, rollbacks and deletes are not stored"
+        } else if of(&buckets.secrets.name) {
+            "secrets are not set or removed"
         } else if of(&buckets.artifacts.name) {
             "components are not stored"
         } else if of(&buckets.values.name) {

@@ -1,4 +1,4 @@
-//! The task that keeps a table up to date with a bucket: that of functions, of hosts, or of gateways.
+//! The task that keeps a table up to date with a bucket: that of functions, of secrets, of hosts, or of gateways.
 //!
 //! It works in sessions. A session asks the stream's leader how far the stream is, reads the last message of every subject
 //! up to there into a table of its own, swaps that in, and then follows message by message. It ends after 60 s, at a

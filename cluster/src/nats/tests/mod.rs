@@ -13,6 +13,7 @@ mod messages;
 mod peers;
 mod proxy;
 mod registry;
+mod secrets;
 mod server;
 mod sizes;
 mod three;
