@@ -7,7 +7,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::cluster::{control, drain, gateway, host, hosts};
 use crate::{
-    build, completions, config, delete, deploy, docs, invoke, kv, list, logs, new, revisions, rollback, show, stats, up,
+    build, completions, config, delete, deploy, docs, invoke, kv, list, logs, new, revisions, rollback, secret, show,
+    stats, up,
 };
 
 /// Samovar keeps small sandboxed programs hot and serves them on demand
@@ -68,6 +69,7 @@ pub(crate) enum Command {
     Logs(logs::LogsArgs),
     Stats(stats::StatsArgs),
     Kv(kv::KvArgs),
+    Secret(secret::SecretArgs),
     Host(host::HostArgs),
     Gateway(gateway::GatewayArgs),
     Control(control::ControlArgs),

@@ -175,6 +175,9 @@ async fn change(
     } else {
         print(&deployed, &told(&changes, how.values(&before.settings)), console)?;
     }
+    for warning in &deployed.warnings {
+        console.warning(warning);
+    }
     if deployed.unrouted.is_empty() {
         return Ok(());
     }

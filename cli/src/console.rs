@@ -121,6 +121,12 @@ impl Console {
         self.note(format_args!("{label} {text}"));
     }
 
+    /// What works, and will not do what is expected of it.
+    pub(crate) fn warning(&mut self, text: impl Display) {
+        let label = self.paint_note(Paint::Yellow, "warning:");
+        self.note(format_args!("{label} {text}"));
+    }
+
     /// Asks a question that is answered with yes or no; no answer means no.
     pub(crate) fn confirm(&mut self, question: &str) -> io::Result<bool> {
         write!(self.notes, "{question} [y/N] ")?;

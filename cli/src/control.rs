@@ -169,6 +169,12 @@ impl Control {
         self.decode(answer).await
     }
 
+    /// Sends bytes as they are, and fetches JSON.
+    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str, bytes: Vec<u8>) -> Result<T> {
+        let request = self.request(Method::PUT, path).header(header::CONTENT_TYPE, "text/plain");
+        self.in_time(async { self.decode(self.send(request, full(bytes)).await?).await }).await
+    }
+
     /// Deletes something.
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
         let call = self.send(self.request(Method::DELETE, path), Body::default());

@@ -83,11 +83,15 @@ pub(crate) async fn run(args: &DeployArgs, global: &Global, console: &mut Consol
     let (mut shown, mut unrouted) = (Vec::new(), Vec::new());
     for function in ready {
         let deployed = deploy(&control, function, args.wait, console).await?;
+        let warned = warnings(&deployed.deployed);
         unrouted.extend(deployed.deployed.unrouted.iter().cloned());
         if args.format.json {
             shown.push(deployed);
         } else {
             print(&deployed, console)?;
+        }
+        for warning in warned {
+            console.warning(warning);
         }
     }
     if args.format.json {
@@ -161,6 +165,11 @@ async fn deploy(control: &Control, function: Ready, wait: bool, console: &Consol
         activate_millis: deployed.activate_millis,
     };
     Ok(Shown { deployed, steps })
+}
+
+fn warnings(deployed: &Deployed) -> Vec<String> {
+    let name = &deployed.function.name;
+    deployed.warnings.iter().map(|warning| format!("function `{name}`: {warning}")).collect()
 }
 
 fn print(shown: &Shown, console: &mut Console) -> anyhow::Result<()> {

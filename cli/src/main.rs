@@ -25,6 +25,7 @@ mod new;
 mod project;
 mod revisions;
 mod rollback;
+mod secret;
 mod serve;
 mod show;
 mod stats;
@@ -88,6 +89,7 @@ async fn run(cli: Cli, console: &mut Console) -> anyhow::Result<()> {
         Command::Logs(args) => logs::run(&args, global, console).await,
         Command::Stats(args) => stats::run(&args, global, console).await,
         Command::Kv(args) => kv::run(&args, global, console).await,
+        Command::Secret(args) => secret::run(&args, global, console).await,
         Command::Host(args) => cluster::host::run(args, global).await,
         Command::Gateway(args) => cluster::gateway::run(args, global).await,
         Command::Control(args) => cluster::control::run(args, global).await,

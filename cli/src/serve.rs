@@ -17,6 +17,7 @@ pub(crate) mod member;
 mod member_options;
 mod peers;
 mod remote_platform;
+pub(crate) mod secret_keys;
 pub(crate) mod signals;
 pub(crate) mod status_role;
 
@@ -25,5 +26,6 @@ pub(crate) use gateway_role::GatewayOptions;
 pub(crate) use host_role::HostOptions;
 pub(crate) use logging::LogOptions;
 pub(crate) use member_options::MemberOptions;
+pub(crate) use secret_keys::SecretOptions;
 pub(crate) use signals::Signals;
 pub(crate) use status_role::StatusOptions;

@@ -26,7 +26,7 @@ use crate::serve::limits::{self, Limits};
 use crate::serve::local::{self, LocalHost};
 use crate::serve::local_platform::LocalPlatform;
 use crate::serve::member::Member;
-use crate::serve::{Endpoints, GatewayOptions, HostOptions, LogOptions, MemberOptions, Signals, bind};
+use crate::serve::{Endpoints, GatewayOptions, HostOptions, LogOptions, MemberOptions, SecretOptions, Signals, bind};
 
 /// Run the platform on this machine
 ///
@@ -70,6 +70,8 @@ pub(crate) struct UpArgs {
     gateway: GatewayOptions,
     #[command(flatten)]
     logging: LogOptions,
+    #[command(flatten)]
+    secrets: SecretOptions,
     #[command(flatten)]
     member: MemberOptions,
     #[command(flatten)]
@@ -116,9 +118,14 @@ async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &
     if collected.removed > 0 {
         tracing::info!(removed = collected.removed, "artifacts of unfinished deploys removed");
     }
+    let secrets = args.secrets.on_one_machine(&data_dir)?;
     let key_value: Arc<dyn KeyValue> = Arc::new(EmbeddedKeyValue::open(&data_dir)?);
     let functions = OtherFunctions::new();
-    let reach = Reach { key_value: Some(Arc::clone(&key_value)), functions: Some(Arc::clone(&functions) as _) };
+    let reach = Reach {
+        key_value: Some(Arc::clone(&key_value)),
+        functions: Some(Arc::clone(&functions) as _),
+        secrets: Some(Arc::clone(&secrets)),
+    };
     let host = start_host(limits, &data_dir, Arc::clone(&artifacts), reach)?;
     functions.follow(LocalHost(host.clone()), registry.watch());
     let snapshot = Arc::clone(&registry.watch().borrow());
@@ -128,7 +135,7 @@ async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &
     let gateway = Gateway::new(args.gateway.config(), LocalHost(host.clone()));
     let platform = Arc::new(LocalPlatform::new(host.clone(), gateway.clone(), gateway_url.to_owned()));
     let token = data_dir.token()?;
-    let stores = Stores { registry: Arc::clone(&registry) as _, artifacts, key_value: Some(key_value) };
+    let stores = Stores { registry: Arc::clone(&registry) as _, artifacts, key_value: Some(key_value), secrets };
     let control = Control::new(ControlConfig::new(token), stores, Arc::clone(&platform) as _);
     Ok(Node { host, gateway, control, platform, registry, data_dir })
 }
@@ -179,7 +186,7 @@ impl Node {
 /// The three roles on one machine of a cluster.
 async fn run_in_cluster(args: UpArgs, global: &Global, mut signals: Signals) -> anyhow::Result<()> {
     let data_dir: Option<&Path> = global.data_dir.as_deref();
-    let membership = args.member.membership()?;
+    let membership = args.member.membership()?.with_secrets(args.secrets.in_cluster()?);
     let limits = Limits::look(&args.host, args.gateway.max_connections)?;
     let host_listener = bind(args.host_listen, "--host-listen").await?;
     let listener = bind(args.listen, "--listen").await?;

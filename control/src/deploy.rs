@@ -14,6 +14,7 @@ use crate::Control;
 use crate::extract::{Json, Name};
 use crate::grants;
 use crate::problem::{Kind, Problem};
+use crate::secrets;
 use crate::summary::summary;
 
 /// Makes a revision out of an uploaded component, and makes it the one that answers.
@@ -58,13 +59,14 @@ pub(crate) async fn commit(
     new: NewRevision,
     wait: bool,
 ) -> Result<Deployed, Problem> {
+    let warnings = secrets::missing(control, &new.settings);
     let begun = Instant::now();
     let deployment = control.0.stores.registry.deploy(name, new).await?;
     let unrouted = control.0.platform.routed(deployment.version, wait).await;
     let function = summary(&deployment.function, &control.0.platform.gateway_url());
     tracing::info!(function = %name, revision = %function.revision, changed = deployment.changed, "deployed");
     let activate_millis = millis(begun.elapsed());
-    Ok(Deployed { function, changed: deployment.changed, activate_millis, unrouted })
+    Ok(Deployed { function, changed: deployment.changed, activate_millis, unrouted, warnings })
 }
 
 /// Sees that the component is there and starts under these settings.

@@ -1,7 +1,7 @@
 //! The control API: what people and tools use to deploy functions and look after them. It has a listener of its own.
 //!
 //! A request's way: [`Control::router`] finds the handler, `auth` looks at the token, `extract` reads name and body, a
-//! handler (`amend`, `artifacts`, `deploy`, `functions`, `hosts`, `key_value`, `logs`, `stats`) does the work through the [`Stores`] and the
+//! handler (`amend`, `artifacts`, `deploy`, `functions`, `hosts`, `key_value`, `logs`, `secrets`, `stats`) does the work through the [`Stores`] and the
 //! [`Platform`], and whatever is refused on the way becomes a problem document in `problem`.
 //!
 //! Open to everyone who reaches the listener are `/healthz`, `/readyz` and `/v1/openapi.json`. Everything else, `/metrics`
@@ -22,6 +22,7 @@ mod metrics;
 mod openapi;
 pub mod platform;
 mod problem;
+mod secrets;
 mod stats;
 pub mod status;
 mod summary;
@@ -31,11 +32,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use samovar_cluster::{Artifacts, KeyValue, Registry, Snapshot};
+use samovar_cluster::{Artifacts, KeyValue, Registry, Snapshot, Vault};
 use samovar_model::api::MAX_ARTIFACT_BYTES;
 use samovar_model::{FunctionName, FunctionState};
 
@@ -69,6 +70,8 @@ pub struct Stores {
     pub artifacts: Arc<dyn Artifacts>,
     /// Their values, where the platform keeps any.
     pub key_value: Option<Arc<dyn KeyValue>>,
+    /// Their secrets.
+    pub secrets: Arc<Vault>,
 }
 
 /// The control API. Clones are the same one.
@@ -111,6 +114,9 @@ impl Control {
             .route("/v1/kv/{bucket}/export", get(key_value::export))
             .route("/v1/kv/{bucket}/import", post(key_value::import))
             .route("/v1/kv/{bucket}/values/{key}", get(key_value::get).put(key_value::put).delete(key_value::delete))
+            .route("/v1/secrets", get(secrets::list))
+            .route("/v1/secrets/{name}", put(secrets::set).delete(secrets::remove))
+            .route("/v1/reseal", post(secrets::reseal))
             .route("/v1/hosts", get(hosts::list))
             .route("/v1/hosts/{name}/drain", post(hosts::drain))
             .route("/v1/hosts/{name}/undrain", post(hosts::undrain))

@@ -4,7 +4,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode, Uri};
 
-use samovar_cluster::{ArtifactError, KeyValueError, RegistryError};
+use samovar_cluster::secrets::SecretValueError;
+use samovar_cluster::{ArtifactError, KeyValueError, RegistryError, SecretError};
 use samovar_model::manifest::ManifestError;
 use samovar_model::{FunctionName, NameError, api};
 
@@ -25,6 +26,10 @@ pub(crate) enum Kind {
     BadName,
     /// The settings of a deploy cannot be used.
     BadSettings,
+    /// A text that is not a secret's name.
+    BadSecretName,
+    /// Bytes that cannot be a secret.
+    BadSecret,
     /// The body is too large.
     TooLarge,
     /// The function is not there.
@@ -41,6 +46,10 @@ pub(crate) enum Kind {
     BucketFull,
     /// The platform keeps no values.
     NoKeyValue,
+    /// The secret is not there.
+    NoSecret,
+    /// There is no key for a secret, or not the right one.
+    NoSecretKey,
     /// There are no hosts: the platform is one process.
     NotACluster,
     /// The artifact that a deploy names is not there.
@@ -55,8 +64,10 @@ pub(crate) enum Kind {
     Unavailable,
     /// It cannot be told whether a commit happened.
     Unknown,
-    /// Something that was stored is not what it should be.
+    /// A stored artifact is not what it should be.
     Damaged,
+    /// The same of a secret.
+    DamagedSecret,
 }
 
 impl Kind {
@@ -71,6 +82,8 @@ impl Kind {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "the request cannot be understood"),
             Self::BadName => (StatusCode::BAD_REQUEST, "bad-name", "not a function name"),
             Self::BadSettings => (StatusCode::BAD_REQUEST, "bad-settings", "the settings cannot be used"),
+            Self::BadSecretName => (StatusCode::BAD_REQUEST, "bad-secret-name", "not a secret's name"),
+            Self::BadSecret => (StatusCode::BAD_REQUEST, "bad-secret", "not a secret's value"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the request body is too large"),
             Self::NoFunction => (StatusCode::NOT_FOUND, "no-such-function", "no such function"),
             Self::NoRevision => (StatusCode::NOT_FOUND, "no-such-revision", "no such revision"),
@@ -79,6 +92,8 @@ impl Kind {
             Self::NoValue => (StatusCode::NOT_FOUND, "no-such-value", "no such value"),
             Self::BucketFull => (StatusCode::INSUFFICIENT_STORAGE, "bucket-full", "the bucket is full"),
             Self::NoKeyValue => (StatusCode::CONFLICT, "no-key-value", "the platform has no key-value store"),
+            Self::NoSecret => (StatusCode::NOT_FOUND, "no-such-secret", "no such secret"),
+            Self::NoSecretKey => (StatusCode::CONFLICT, "no-secret-key", "the key for secrets is not there"),
             Self::NotACluster => (StatusCode::CONFLICT, "not-a-cluster", "the platform is not a cluster"),
             Self::NoArtifact => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-artifact", "the artifact is not there"),
             Self::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "component-refused", "the component cannot run"),
@@ -87,6 +102,7 @@ impl Kind {
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not available now"),
             Self::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "outcome-unknown", "the outcome is not known"),
             Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "damaged-artifact", "a stored artifact is damaged"),
+            Self::DamagedSecret => (StatusCode::INTERNAL_SERVER_ERROR, "damaged-secret", "a stored secret is damaged"),
         }
     }
 
@@ -225,5 +241,28 @@ impl From<ArtifactError> for Problem {
             ArtifactError::Damaged(_) => Self::new(Kind::Damaged, error.to_string()),
             ArtifactError::Unavailable(_) | ArtifactError::Io { .. } => Self::new(Kind::Unavailable, error.to_string()),
         }
+    }
+}
+
+impl From<SecretError> for Problem {
+    fn from(error: SecretError) -> Self {
+        let kind = match error {
+            SecretError::NotSet(_) => Kind::NoSecret,
+            SecretError::NoKey(_) | SecretError::OtherKey { .. } => Kind::NoSecretKey,
+            SecretError::Damaged(_) => Kind::DamagedSecret,
+            SecretError::Unavailable(_) => Kind::Unavailable,
+            SecretError::Unknown(_) => Kind::Unknown,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<SecretValueError> for Problem {
+    fn from(error: SecretValueError) -> Self {
+        let kind = match error {
+            SecretValueError::TooLarge(_) => Kind::TooLarge,
+            SecretValueError::Empty | SecretValueError::NotText => Kind::BadSecret,
+        };
+        Self::new(kind, error.to_string())
     }
 }

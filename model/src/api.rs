@@ -38,7 +38,8 @@ use utoipa::ToSchema;
 
 use crate::manifest::{self, FunctionTable, ManifestError};
 use crate::{
-    ComponentKind, Digest, FunctionName, FunctionStats, HostId, HostState, HostStats, RevisionNumber, Settings,
+    ComponentKind, Digest, FunctionName, FunctionStats, HostId, HostState, HostStats, RevisionNumber, SecretName,
+    Settings,
 };
 
 pub use key_value::{BucketList, BucketRules, BucketSummary, ExportedValue, Imported, KeyPage};
@@ -127,6 +128,7 @@ impl Amend {
                 };
             }
         }
+        manifest::check_secrets(function, settings.secrets.iter().map(SecretName::as_str), &settings.config)?;
         Ok(settings)
     }
 }
@@ -144,6 +146,9 @@ pub struct Deployed {
     /// Gateways and hosts that were waited for, and have not said in time that they go by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unrouted: Vec<String>,
+    /// What the function will miss, in words for the person who deploys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A function in a line.
@@ -305,6 +310,7 @@ mod tests {
         let table = FunctionTable {
             config: [("vat".to_owned(), "19".to_owned()), ("till".to_owned(), "open".to_owned())].into(),
             env: [("vat".to_owned(), "other".to_owned())].into(),
+            secrets: vec!["STRIPE_KEY".to_owned()],
             ..Default::default()
         };
         let settings = table.settings(&name).expect("valid");
@@ -323,6 +329,10 @@ mod tests {
     fn keys_are_checked_as_in_a_manifest() {
         for (json, words) in [
             (r#"{"config":{"":"1"}}"#, "function.shop.config = \"\": a key must not be empty"),
+            (
+                r#"{"config":{"STRIPE_KEY":"1"}}"#,
+                "function.shop.secrets = \"STRIPE_KEY\": the name stands in `config` too",
+            ),
             (r#"{"env":{"A=B":"1"}}"#, "function.shop.env = \"A=B\": a variable's name must not be empty"),
         ] {
             let error = amended(json).expect_err(json).to_string();

@@ -273,7 +273,8 @@ impl FunctionTable {
         if self.jobs.concurrency == 0 {
             return Err(self.value(name, "jobs.concurrency", 0, "must be at least 1"));
         }
-        check_names(name, self.config.keys(), self.env.keys())
+        check_names(name, self.config.keys(), self.env.keys())?;
+        check_secrets(name, self.secrets.iter().map(String::as_str), &self.config)
     }
 
     fn value(&self, name: &FunctionName, key: &'static str, value: impl ToString, reason: &str) -> ManifestError {
@@ -300,6 +301,18 @@ pub(crate) fn check_names<'a>(
         Some(name) => Err(refused("env", name, "a variable's name must not be empty or contain `=`")),
         None => Ok(()),
     }
+}
+
+/// Whether no secret has a name that stands in the configuration: guests read both by it.
+pub(crate) fn check_secrets<'a>(
+    function: &FunctionName,
+    mut secrets: impl Iterator<Item = &'a str>,
+    config: &BTreeMap<String, String>,
+) -> Result<(), ManifestError> {
+    let Some(name) = secrets.find(|name| config.contains_key(*name)) else { return Ok(()) };
+    let reason = "the name stands in `config` too, and guests read both by it: leave it in one of them";
+    let (key, value) = ("secrets", format!("{name:?}"));
+    Err(ManifestError::Value { function: function.clone(), key, value, reason: reason.to_owned() })
 }
 
 #[cfg(test)]
@@ -341,6 +354,10 @@ mod tests {
             ("[function.a]\nallow_outbound = [\"x\"]", "function.a.allow_outbound: `x`"),
             ("[function.a]\nallow_functions = [\"B\"]", "function.a.allow_functions = […]: `B` is not a function name"),
             ("[function.a]\nsecrets = [\"a b\"]", "function.a.secrets = […]: not a secret's name"),
+            (
+                "[function.a]\nsecrets = [\"K\"]\n[function.a.config]\nK = \"v\"",
+                "function.a.secrets = \"K\": the name stands in `config` too",
+            ),
             ("[function.a.kv]\n\"a/b\" = {}", "function.a.kv = a/b: `a/b` is not a bucket's name"),
             ("[function.a.kv]\nx = { ttl = \"5ms\" }", "function.a.kv = x: ttl must be at least 1s"),
             ("[function.a.kv]\nx = { tll = \"5s\" }", "unknown field `tll`"),

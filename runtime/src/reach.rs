@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
-use samovar_cluster::KeyValue;
+use samovar_cluster::{KeyValue, Vault};
 use samovar_model::{Fault, FunctionName, RequestId};
 
 /// The services behind the interfaces. What a host has not got is refused to guests, in words that say so.
@@ -17,6 +17,8 @@ use samovar_model::{Fault, FunctionName, RequestId};
 pub struct Reach {
     /// Where buckets are.
     pub key_value: Option<Arc<dyn KeyValue>>,
+    /// What secrets are read from.
+    pub secrets: Option<Arc<Vault>>,
     /// Other functions.
     pub functions: Option<Arc<dyn Functions>>,
 }
@@ -39,9 +41,11 @@ pub trait Functions: Send + Sync {
 
 impl fmt::Debug for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key_value, secrets, functions } = self;
         f.debug_struct("Reach")
-            .field("key_value", &self.key_value.is_some())
-            .field("functions", &self.functions.is_some())
+            .field("key_value", &key_value.is_some())
+            .field("secrets", &secrets.is_some())
+            .field("functions", &functions.is_some())
             .finish()
     }
 }

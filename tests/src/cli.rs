@@ -1,5 +1,6 @@
 //! The command line as a person or a script runs it.
 
+use std::io::{Seek as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -36,6 +37,14 @@ impl Cli {
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.0.env(name, value);
+        self
+    }
+
+    /// Has this on standard input.
+    pub fn input(mut self, text: &str) -> Self {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("it can be written");
+        self.0.stdin(Stdio::from(file));
         self
     }
 

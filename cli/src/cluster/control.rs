@@ -9,7 +9,7 @@ use crate::args::Global;
 use crate::serve::control_role::{ControlOptions, ControlRole};
 use crate::serve::limits;
 use crate::serve::member::Member;
-use crate::serve::{Endpoints, LogOptions, MemberOptions, Signals, bind};
+use crate::serve::{Endpoints, LogOptions, MemberOptions, SecretOptions, Signals, bind};
 
 /// Run the control API of a cluster
 ///
@@ -27,13 +27,15 @@ pub(crate) struct ControlArgs {
     #[command(flatten)]
     logging: LogOptions,
     #[command(flatten)]
+    secrets: SecretOptions,
+    #[command(flatten)]
     member: MemberOptions,
 }
 
 /// Runs until a signal.
 pub(crate) async fn run(args: ControlArgs, global: &Global) -> anyhow::Result<()> {
     args.logging.begin()?;
-    let membership = args.member.membership()?;
+    let membership = args.member.membership()?.with_secrets(args.secrets.in_cluster()?);
     let mut signals = Signals::new()?;
     limits::raise_open_files();
     let listener = bind(args.listen, "--listen").await?;

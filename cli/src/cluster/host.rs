@@ -10,7 +10,7 @@ use crate::serve::host_role::{HostIdentity, HostRole};
 use crate::serve::limits::{self, Limits};
 use crate::serve::member::Member;
 use crate::serve::status_role::HostStatus;
-use crate::serve::{Endpoints, HostOptions, LogOptions, MemberOptions, Signals, StatusOptions, bind};
+use crate::serve::{Endpoints, HostOptions, LogOptions, MemberOptions, SecretOptions, Signals, StatusOptions, bind};
 
 /// Run functions for the gateways of a cluster
 ///
@@ -32,6 +32,8 @@ pub(crate) struct HostArgs {
     #[command(flatten)]
     logging: LogOptions,
     #[command(flatten)]
+    secrets: SecretOptions,
+    #[command(flatten)]
     member: MemberOptions,
     #[command(flatten)]
     identity: HostIdentity,
@@ -45,7 +47,7 @@ const CONNECTIONS: usize = 1_000;
 /// Runs until a signal, and then to the end of what is under way.
 pub(crate) async fn run(args: HostArgs, global: &Global) -> anyhow::Result<()> {
     args.logging.begin()?;
-    let membership = args.member.membership()?;
+    let membership = args.member.membership()?.with_secrets(args.secrets.in_cluster()?);
     let mut signals = Signals::new()?;
     limits::raise_open_files();
     limits::small_pages();

@@ -51,7 +51,7 @@ async fn control_api(seen: &Seen, changed: bool) -> String {
     let deploy = async move |Json(deploy): Json<Value>| {
         deploys.lock().unwrap().push(format!("deploy {}", deploy["settings"]["env"]));
         let function = function("[function.hello]").summary;
-        Json(Deployed { function, changed, activate_millis: 2, unrouted: Vec::new() })
+        Json(Deployed { function, changed, activate_millis: 2, unrouted: Vec::new(), warnings: Vec::new() })
     };
     let info = || async { Json(Info { version: "1".to_owned(), gateway: "http://gateway".to_owned() }) };
     let router = Router::new()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 use samovar_cluster::{Artifacts, Registry, garbage};
 use samovar_control::{Control, ControlConfig, Stores};
@@ -44,7 +45,9 @@ impl ControlRole {
         let registry: Arc<dyn Registry> = Arc::clone(&member.registry) as _;
         let artifacts: Arc<dyn Artifacts> = Arc::clone(&member.artifacts) as _;
         let platform = Arc::new(RemotePlatform::new(member, options.gateway_url.clone()));
-        let stores = Stores { registry: Arc::clone(&registry), artifacts: Arc::clone(&artifacts), key_value: None };
+        let secrets = member.secrets.clone().context("the control API needs the cluster's secrets")?;
+        let key_value = None;
+        let stores = Stores { registry: Arc::clone(&registry), artifacts: Arc::clone(&artifacts), key_value, secrets };
         let control = Control::new(ControlConfig::new(token), stores, platform);
         tokio::spawn(collect(registry, artifacts));
         let stop = CancellationToken::new();

@@ -125,7 +125,11 @@ impl HostRole {
         let name = host_name(member.data_dir.path(), identity.name.as_ref())?;
         let artifacts: Arc<dyn Artifacts> = Arc::clone(&member.artifacts) as _;
         let functions = OtherFunctions::new();
-        let reach = Reach { functions: Some(Arc::clone(&functions) as _), ..Reach::default() };
+        if let Some(secrets) = &member.secrets {
+            tokio::spawn(Arc::clone(secrets).tell_of_other_keys());
+        }
+        let reach =
+            Reach { functions: Some(Arc::clone(&functions) as _), secrets: member.secrets.clone(), ..Reach::default() };
         let host = start_host(limits, &member.data_dir, Arc::clone(&artifacts), reach)?;
         functions.follow(others(member), member.registry.watch());
         let snapshot = Arc::clone(&member.registry.watch().borrow());

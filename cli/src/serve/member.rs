@@ -4,16 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use samovar_cluster::Vault;
 use samovar_cluster::embedded::DataDir;
-use samovar_cluster::nats::{Nats, NatsArtifacts, NatsGateways, NatsMembership, NatsRegistry};
+use samovar_cluster::nats::{Nats, NatsArtifacts, NatsGateways, NatsMembership, NatsRegistry, NatsSecrets};
 use samovar_hop::{Connector, Identity};
 
 use super::member_options::Membership;
 use super::peers::{HostCaller, HostPeers};
 use crate::location::default_data_dir;
 
-/// How long a server is waited for where there is something to serve without one. It is waited for twice: for the connection, and
-/// for the table.
+/// How long a server is waited for where there is something to serve without one. It is waited for each time: for the
+/// connection, for the functions and for the secrets.
 const WITHOUT_NATS: Duration = Duration::from_millis(500);
 
 /// What a member of a cluster has.
@@ -25,6 +26,8 @@ pub(crate) struct Member {
     pub(crate) artifacts: Arc<NatsArtifacts>,
     pub(crate) membership: Arc<NatsMembership>,
     pub(crate) gateways: Arc<NatsGateways>,
+    /// Absent where nobody asked for them.
+    pub(crate) secrets: Option<Arc<Vault>>,
     /// Asks hosts about themselves.
     pub(crate) caller: HostCaller,
 }
@@ -32,7 +35,7 @@ pub(crate) struct Member {
 impl Member {
     /// Joins the cluster; while NATS is away, goes by what this directory's last user knew.
     pub(crate) async fn join(membership: Membership, data_dir: Option<&Path>) -> anyhow::Result<Self> {
-        let Membership { mut nats, identity } = membership;
+        let Membership { mut nats, identity, secret_keys } = membership;
         let data_dir = DataDir::open(data_dir.map_or_else(default_data_dir, Path::to_owned))?;
         if NatsRegistry::is_known(&data_dir) {
             nats.away_patience = WITHOUT_NATS;
@@ -42,10 +45,14 @@ impl Member {
         let registry = Arc::new(NatsRegistry::open(&nats, &data_dir).await?);
         let membership = Arc::new(NatsMembership::open(&nats, Some(data_dir.path())));
         let gateways = Arc::new(NatsGateways::open(&nats));
+        let secrets = match secret_keys {
+            Some(keys) => Some(Vault::new(Arc::new(NatsSecrets::open(&nats, &data_dir).await), keys)),
+            None => None,
+        };
         let connector = Connector::new(identity.clone());
         let caller = HostCaller::new(connector.clone());
         let artifacts = Arc::new(NatsArtifacts::open(&nats, &data_dir)?);
         artifacts.set_peers(Arc::new(HostPeers::new(caller.clone(), Arc::clone(&membership) as _)));
-        Ok(Self { data_dir, identity, connector, registry, artifacts, membership, gateways, caller })
+        Ok(Self { data_dir, identity, connector, registry, artifacts, membership, gateways, secrets, caller })
     }
 }

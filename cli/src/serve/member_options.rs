@@ -8,6 +8,7 @@ use samovar_cluster::nats::{ClientCertificate, NatsConfig};
 use samovar_hop::{Identity, TlsFiles};
 use serde::Deserialize;
 
+use super::secret_keys::Keys;
 use crate::Usage;
 
 /// The secret itself. It has no option: what stands on a command line can be read by everyone on the machine.
@@ -61,6 +62,15 @@ pub(crate) struct MemberOptions {
 pub(crate) struct Membership {
     pub(crate) nats: NatsConfig,
     pub(crate) identity: Identity,
+    /// Of a process that has to do with secrets, as a gateway has not.
+    pub(crate) secret_keys: Option<Keys>,
+}
+
+impl Membership {
+    /// The same for a process that has to do with secrets.
+    pub(crate) fn with_secrets(self, keys: Keys) -> Self {
+        Self { secret_keys: Some(keys), ..self }
+    }
 }
 
 impl MemberOptions {
@@ -92,7 +102,7 @@ impl MemberOptions {
         if let Some(replicas) = options.replicas {
             nats.replicas = replicas;
         }
-        Ok(Membership { nats, identity })
+        Ok(Membership { nats, identity, secret_keys: None })
     }
 
     fn identity(&self) -> anyhow::Result<Identity> {

@@ -16,7 +16,7 @@ pub enum SecretValueError {
     #[error("the value is empty; `samovar secret remove` removes a secret")]
     Empty,
     /// Too much.
-    #[error("the value has {0} bytes, {MAX_SECRET_BYTES} at most")]
+    #[error("the value has {0} bytes or more, {MAX_SECRET_BYTES} at most")]
     TooLarge(usize),
     /// Not text.
     #[error(
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!((value.expose(), format!("{value:?}").as_str()), ("sk_live_51", "SecretValue(…)"));
         let refusals = [
             (vec![], "the value is empty; `samovar secret remove` removes a secret"),
-            (vec![b'x'; MAX_SECRET_BYTES + 1], "the value has 65537 bytes, 65536 at most"),
+            (vec![b'x'; MAX_SECRET_BYTES + 1], "the value has 65537 bytes or more, 65536 at most"),
             (b"sk_live_\xff".to_vec(), "the value is not text in UTF-8"),
         ];
         for (bytes, expected) in refusals {

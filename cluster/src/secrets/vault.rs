@@ -117,6 +117,30 @@ impl Vault {
         Ok(resealed)
     }
 
+    /// Says in the log which secrets this process cannot open, whenever these are others than before, and for as long as there is a
+    /// store.
+    pub async fn tell_of_other_keys(self: Arc<Self>) {
+        let (mut newest, mut told) = (self.newest.clone(), Vec::new());
+        loop {
+            newest.mark_unchanged();
+            let missing = self.list().into_iter().filter(|secret| secret.key == KeyState::Missing);
+            let missing: Vec<_> = missing.map(|secret| secret.name.to_string()).collect();
+            if missing != told && !missing.is_empty() {
+                let help = match &self.keys {
+                    Ok(_) => {
+                        "they are encrypted with a key that this process has not got: give it the key file of the others"
+                    }
+                    Err(help) => help,
+                };
+                tracing::error!(secrets = missing.join(", "), "secrets cannot be read here: {help}");
+            }
+            told = missing;
+            if newest.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn seal(&self, name: &SecretName, version: u64, value: &SecretValue) -> Result<SecretRecord, SecretError> {
         let sealed = self.keys()?.seal(name, version, value);
         let sealed = sealed.map_err(|error| SecretError::Unavailable(error.to_string()))?;

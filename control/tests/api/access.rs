@@ -23,7 +23,15 @@ async fn health_and_the_api_description_are_open() {
 #[tokio::test]
 async fn everything_else_needs_the_token() {
     let api = Api::start();
-    let paths = ["/metrics", "/v1/info", "/v1/functions", "/v1/functions/a", "/v1/functions/a/logs", "/v1/stats"];
+    let paths = [
+        "/metrics",
+        "/v1/info",
+        "/v1/functions",
+        "/v1/functions/a",
+        "/v1/functions/a/logs",
+        "/v1/stats",
+        "/v1/secrets",
+    ];
     for path in paths {
         let answer = api.send(bare(path)).await;
         assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"samovar\"", "{path}");

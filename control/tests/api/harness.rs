@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedKeyValue, EmbeddedRegistry};
+use samovar_cluster::Vault;
+use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedKeyValue, EmbeddedRegistry, EmbeddedSecrets};
+use samovar_cluster::secrets::SecretKeys;
 use samovar_control::{Control, ControlConfig, Stores};
 use samovar_model::api::{Artifact, Deployed, Problem};
 
@@ -64,13 +66,18 @@ impl Api {
     }
 
     pub(crate) fn with(config: ControlConfig) -> Self {
+        Self::with_keys(config, Ok(SecretKeys::parse(&"1".repeat(64)).unwrap()))
+    }
+
+    pub(crate) fn with_keys(config: ControlConfig, keys: Result<SecretKeys, String>) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(temp.path()).unwrap();
         let platform = Arc::new(FakePlatform::new());
         let registry = Arc::new(EmbeddedRegistry::open(&dir).unwrap());
         let artifacts = Arc::new(EmbeddedArtifacts::open(&dir).unwrap());
+        let secrets = Vault::new(Arc::new(EmbeddedSecrets::open(&dir).unwrap()), keys);
         let key_value = Arc::new(EmbeddedKeyValue::open(&dir).unwrap());
-        let stores = Stores { registry, artifacts, key_value: Some(key_value) };
+        let stores = Stores { registry, artifacts, key_value: Some(key_value), secrets };
         let control = Control::new(config, stores, platform.clone());
         Self { control, platform, dir, _temp: temp }
     }

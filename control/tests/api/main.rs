@@ -11,3 +11,4 @@ mod hosts;
 mod key_value;
 mod observe;
 mod platform;
+mod secrets;

@@ -160,7 +160,7 @@ impl Host {
         let kinds = [ComponentKind::Wasi02, ComponentKind::Wasi03];
         let compiled = kinds.into_iter().find_map(|kind| self.0.code.load(digest, kind).ok());
         let code = compiled.ok_or_else(|| format!("component {digest} is not compiled; upload it again"))?.code;
-        let granted = Granted::nothing(settings, &self.0.client, self.0.logs.discard());
+        let granted = Granted::nothing(settings, &self.services(), self.0.logs.discard());
         let (memory, demand, lane) = (&self.0.memory, &Arc::default(), &self.0.lane);
         let blueprint = Blueprint { code: &code, settings, granted: &granted, lane, memory, demand };
         let limits = &settings.limits;

@@ -1,4 +1,4 @@
-//! `wasi:config`: what stands in `[function.NAME.config]`, as guests read it.
+//! `wasi:config`: what stands in `[function.NAME.config]`, and the secrets that a function is granted, as guests read them.
 //!
 //! The interface has had several names, all of the same shape, so each of them is linked to the same two functions.
 
@@ -9,6 +9,7 @@ use samovar_model::Settings;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, Lower, WasmStr};
 
+use super::secrets::GrantedSecrets;
 use crate::guest::Guest;
 
 /// Its names: in wasmCloud, in Spin, as proposed last, and in older wasmCloud.
@@ -38,25 +39,30 @@ pub(crate) struct Config {
     values: BTreeMap<String, String>,
     /// The same as `get-all` gives it.
     all: Arc<[(String, String)]>,
+    /// Read by name alone: they are in no list.
+    secrets: GrantedSecrets,
 }
 
 impl Config {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, secrets: GrantedSecrets) -> Self {
         let values = settings.config.clone();
         let all = values.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        Self { values, all }
+        Self { values, all, secrets }
     }
 
     /// What a key stands for. The one place where that is decided.
-    fn look_up(&self, key: &str) -> Result<Option<String>, Error> {
-        Ok(self.values.get(key).cloned())
+    fn look_up(&self, key: &str) -> Result<Option<String>, String> {
+        match self.values.get(key) {
+            Some(value) => Ok(Some(value.clone())),
+            None => self.secrets.read(key),
+        }
     }
 }
 
 /// `error`, or `config-error` as it was called.
 #[derive(ComponentType, Lower)]
 #[component(variant)]
-#[expect(dead_code, reason = "what is read now is at hand and cannot fail; guests expect both cases")]
+#[expect(dead_code, reason = "what is read is at hand, so that no reading of it fails; guests expect both cases")]
 enum Error {
     #[component(name = "upstream")]
     Upstream(String),
@@ -68,7 +74,13 @@ type Context<'a> = StoreContextMut<'a, Guest>;
 type All = Arc<[(String, String)]>;
 
 fn get(context: Context<'_>, (key,): (WasmStr,)) -> wasmtime::Result<(Result<Option<String>, Error>,)> {
-    Ok((context.data().granted.config.look_up(&key.to_str(&context)?),))
+    let guest = context.data();
+    let value = guest.granted.config.look_up(&key.to_str(&context)?).map_err(|reason| {
+        // Not every guest tells what it was refused.
+        guest.log.notice(reason.clone());
+        Error::Upstream(reason)
+    });
+    Ok((value,))
 }
 
 fn get_all(context: Context<'_>, (): ()) -> wasmtime::Result<(Result<All, Error>,)> {

@@ -10,6 +10,7 @@ pub(crate) mod key_value;
 pub(crate) mod logging;
 pub(crate) mod outbound;
 mod outgoing_body;
+mod secrets;
 pub(crate) mod stdio;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::reach::Reach;
 use config::Config;
 use key_value::Buckets;
 use outbound::{Outbound, OutboundClient};
+use secrets::GrantedSecrets;
 
 /// What the instances of one revision may reach, interface by interface, and where they say what they have to say. Made once
 /// per revision, not per instance.
@@ -40,6 +42,12 @@ pub(crate) struct Services<'a> {
     pub(crate) reach: &'a Reach,
 }
 
+impl Services<'_> {
+    fn config(&self, settings: &Settings) -> Config {
+        Config::new(settings, GrantedSecrets::new(settings, self.reach.secrets.clone()))
+    }
+}
+
 impl Granted {
     pub(crate) fn new(
         function: &FunctionName,
@@ -49,13 +57,15 @@ impl Granted {
     ) -> Arc<Self> {
         let outbound = Outbound::new(function, settings, services, log.clone());
         let buckets = Buckets::new(function, settings, services.reach.key_value.clone());
-        Arc::new(Self { outbound: Arc::new(outbound), buckets, config: Config::new(settings), log })
+        let config = services.config(settings);
+        Arc::new(Self { outbound: Arc::new(outbound), buckets, config, log })
     }
 
-    /// For an instance that is only tried out: it reads its configuration and reaches nothing, and what it says is not kept.
-    pub(crate) fn nothing(settings: &Settings, client: &OutboundClient, log: LogSink) -> Arc<Self> {
-        let outbound = Outbound::nothing(client.clone(), log.clone());
-        let (buckets, config) = (Buckets::none(log.function()), Config::new(settings));
+    /// For an instance that is only tried out: it reads its configuration and its secrets and reaches nothing, and what it says
+    /// is not kept.
+    pub(crate) fn nothing(settings: &Settings, services: &Services<'_>, log: LogSink) -> Arc<Self> {
+        let outbound = Outbound::nothing(services.client.clone(), log.clone());
+        let (buckets, config) = (Buckets::none(log.function()), services.config(settings));
         Arc::new(Self { outbound: Arc::new(outbound), buckets, config, log })
     }
 }

@@ -22,6 +22,7 @@ pub struct ClusterBuilder {
     host_args: Vec<String>,
     gateway_args: Vec<String>,
     args: Vec<String>,
+    env: Vec<(String, String)>,
     host_dir: Option<(usize, PathBuf)>,
 }
 
@@ -39,6 +40,7 @@ impl Default for ClusterBuilder {
             host_args: Vec::new(),
             gateway_args: Vec::new(),
             args: Vec::new(),
+            env: Vec::new(),
             host_dir: None,
         }
     }
@@ -101,6 +103,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Sets a variable in every member's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Gives this host another data directory.
     #[must_use]
     pub fn host_dir(mut self, index: usize, dir: &Path) -> Self {
@@ -139,7 +148,7 @@ impl ClusterBuilder {
                 let own = dir.path().join(format!("{}-{index}", role.word()));
                 let other = self.host_dir.as_ref().filter(|(host, _)| role == Role::Host && *host == index);
                 let data_dir = other.map_or(own, |(_, dir)| dir.clone());
-                let launch = Launch { under, args, env: Vec::new() };
+                let launch = Launch { under, args, env: self.env.clone() };
                 Member::new(role, launch, SocketAddr::new(address, 0), data_dir, place)
             };
             (0..number).map(make).collect::<Vec<_>>()

@@ -24,6 +24,7 @@ mod reach;
 mod routes;
 mod sandbox;
 mod scaling;
+mod secrets;
 mod serving;
 mod shutdown;
 mod streaming;

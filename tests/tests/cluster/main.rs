@@ -5,6 +5,7 @@
 mod calls;
 mod cold_start;
 mod failures;
+mod function_secrets;
 mod joining;
 mod network;
 mod routing;
