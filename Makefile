@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo demo-cluster test nats-server redis-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim failures chaos cluster-build check-deploy
+.PHONY: demo demo-cluster test jobs nats-server redis-server guests examples wasm-target languages instructions bench bench-quick bench-docs bench-density bench-micro bench-build sim failures chaos cluster-build check-deploy
 
 # Builds, starts a node, builds and deploys examples, calls them, and stays up until Ctrl-C.
 # `make demo ONCE=1` ends by itself, with exit code 0 only if all of it worked.
@@ -20,6 +20,11 @@ test: wasm-target nats-server redis-server guests examples languages
 	scripts/nextest run --workspace
 	$(CARGO) test --workspace --doc
 	cd examples && $(CARGO) test --release --quiet
+
+# 10,000 asynchronous invocations of the release binary with kill -9 in between: none lost, and how many were run twice.
+jobs: guests
+	$(CARGO) build --release -p samovar-cli
+	SAMOVAR_BIN=$(CURDIR)/target/release/samovar JOBS=10000 scripts/nextest run -p samovar-tests --no-capture -E 'test(/^jobs::kill_9/)'
 
 # The target that functions are compiled for.
 wasm-target:

@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::cluster::{control, drain, gateway, host, hosts};
 use crate::{
-    build, completions, config, delete, deploy, docs, invoke, kv, list, logs, new, revisions, rollback, secret, show,
-    stats, up,
+    build, completions, config, delete, deploy, docs, invoke, jobs, kv, list, logs, new, revisions, rollback,
+    schedules, secret, show, stats, up,
 };
 
 /// Samovar keeps small sandboxed programs hot and serves them on demand
@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Rollback(rollback::RollbackArgs),
     Delete(delete::DeleteArgs),
     Invoke(invoke::InvokeArgs),
+    Jobs(jobs::JobsArgs),
+    Schedules(schedules::SchedulesArgs),
     Logs(logs::LogsArgs),
     Stats(stats::StatsArgs),
     Kv(kv::KvArgs),

@@ -48,6 +48,18 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// How long until something is: `now`, `in 40 s`, `in 3 min`, `in 5 h`, `in 12 d`.
+pub(crate) fn until(then: Timestamp, now: Timestamp) -> String {
+    let secs = then.as_second().saturating_sub(now.as_second());
+    match secs {
+        ..1 => "now".to_owned(),
+        1..60 => format!("in {secs} s"),
+        60..3_600 => format!("in {} min", secs / 60),
+        3_600..86_400 => format!("in {} h", secs / 3_600),
+        _ => format!("in {} d", secs / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +83,13 @@ mod tests {
         let shown =
             [-30, 0, 40, 200, 7_200, 200_000].map(|secs| ago(Timestamp::from_second(1_000_000 - secs).unwrap(), now));
         assert_eq!(shown, ["just now", "just now", "40 s ago", "3 min ago", "2 h ago", "2 d ago"]);
+    }
+
+    #[test]
+    fn what_is_to_come_is_rounded_down_and_never_in_the_past() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let shown =
+            [-30, 40, 200, 7_200, 200_000].map(|secs| until(Timestamp::from_second(1_000_000 + secs).unwrap(), now));
+        assert_eq!(shown, ["now", "in 40 s", "in 3 min", "in 2 h", "in 2 d"]);
     }
 }

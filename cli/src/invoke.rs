@@ -24,13 +24,15 @@ use target::Target;
 /// Call a function through the gateway
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The answer goes to stdout as it is, while it comes. The exit code is 1 when its status is 400 or above.
+The answer goes to stdout as it is, while it comes. The exit code is 1 when its status is 400 or above. With --async the request
+is stored, and stdout has the id of its job: `samovar jobs show` says what became of it.
 
 Examples:
   samovar invoke hello
   samovar invoke hello -v --path '/hello/you?x=1'
   samovar invoke todo --data '{\"title\":\"tea\"}' -H 'content-type: application/json'
   samovar invoke hash --method PUT --data @picture.jpg
+  samovar invoke report --async
   tar c . | samovar invoke hash --data -")]
 pub(crate) struct InvokeArgs {
     /// The function
@@ -48,6 +50,12 @@ pub(crate) struct InvokeArgs {
     /// The body: the text itself, @FILE, or - for stdin
     #[arg(long, short, value_name = "DATA")]
     data: Option<String>,
+    /// Have the request stored and answered later; prints the job's id
+    #[arg(long = "async")]
+    later: bool,
+    /// With --async: what a second call of the same is known by, for 24 hours
+    #[arg(long, value_name = "KEY", requires = "later")]
+    idempotency_key: Option<HeaderValue>,
     /// Show status, headers, timing, and which instance answered
     #[arg(long, short)]
     verbose: bool,
@@ -82,7 +90,33 @@ pub(crate) async fn run(args: &InvokeArgs, global: &Global, console: &mut Consol
         SendError::Connect(why) => anyhow::anyhow!("cannot reach the gateway at {gateway}: {why}"),
         SendError::Broken(why) => anyhow::anyhow!("the connection to the gateway at {gateway} broke: {why}"),
     })?;
-    receive(answer, began, args, console).await
+    if args.later && answer.headers().contains_key("preference-applied") {
+        return stored(&answer, args, console);
+    }
+    receive(answer, began, args, console).await?;
+    if args.later {
+        bail!(
+            "`{}` was called at once: its manifest has `jobs.respond_async = false`, or the platform has no jobs",
+            args.name
+        );
+    }
+    Ok(())
+}
+
+/// Prints the id of the job that a request has become.
+fn stored(answer: &Response<Incoming>, args: &InvokeArgs, console: &mut Console) -> anyhow::Result<()> {
+    let location = answer.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let Some((path, id)) = location.and_then(|location| location.rsplit_once('/')) else {
+        bail!("`{}` answered {} without saying where the job is", args.name, answer.status());
+    };
+    if args.verbose {
+        note_headers('<', answer.headers(), console);
+    }
+    console.line(id)?;
+    console.note(format_args!(
+        "stored: `samovar jobs show {id}`, or GET {path}/{id} at the gateway, says what became of it"
+    ));
+    Ok(())
 }
 
 async fn request(args: &InvokeArgs, target: &Target, gateway: &str) -> anyhow::Result<Request<Body>> {
@@ -99,6 +133,12 @@ async fn request(args: &InvokeArgs, target: &Target, gateway: &str) -> anyhow::R
             headers.remove(header::HOST);
         }
         request = request.header(name, value);
+    }
+    if args.later {
+        request = request.header("prefer", "respond-async");
+    }
+    if let Some(key) = &args.idempotency_key {
+        request = request.header("idempotency-key", key);
     }
     let body = body(args.data.as_deref()).await?;
     request.body(body).with_context(|| format!("cannot call {uri}"))

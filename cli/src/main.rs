@@ -17,6 +17,7 @@ mod deploy;
 mod docs;
 mod human;
 mod invoke;
+mod jobs;
 mod kv;
 mod list;
 mod location;
@@ -25,6 +26,7 @@ mod new;
 mod project;
 mod revisions;
 mod rollback;
+mod schedules;
 mod secret;
 mod serve;
 mod show;
@@ -86,6 +88,8 @@ async fn run(cli: Cli, console: &mut Console) -> anyhow::Result<()> {
         Command::Rollback(args) => rollback::run(&args, global, console).await,
         Command::Delete(args) => delete::run(&args, global, console).await,
         Command::Invoke(args) => invoke::run(&args, global, console).await,
+        Command::Jobs(args) => jobs::run(&args, global, console).await,
+        Command::Schedules(args) => schedules::run(&args, global, console).await,
         Command::Logs(args) => logs::run(&args, global, console).await,
         Command::Stats(args) => stats::run(&args, global, console).await,
         Command::Kv(args) => kv::run(&args, global, console).await,

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use samovar_model::api::FunctionDetail;
-use samovar_model::{BucketGrant, Durability, FunctionName, Isolation, Settings};
+use samovar_model::{BucketGrant, Durability, FunctionName, Isolation, Schedule, Settings};
 
 use crate::args::{Format, Global};
 use crate::console::{Console, Paint};
@@ -47,6 +47,7 @@ fn rows(function: &FunctionDetail, now: Timestamp) -> Vec<(String, String)> {
     ];
     rows.extend(settings.routes.iter().map(|route| ("route", route.to_string())));
     rows.extend(crate::deploy::distinct(&summary.urls).into_iter().map(|url| ("url", url.clone())));
+    rows.extend(settings.schedules.iter().map(|schedule| ("schedule", shown(schedule))));
     rows.extend(settings_rows(settings));
     let mut rows: Vec<(String, String)> = rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     rows.extend(settings.env.iter().map(|(name, value)| (format!("env.{name}"), value.clone())));
@@ -69,6 +70,11 @@ fn bucket(grant: &BucketGrant) -> String {
 fn names<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+/// A schedule in a line.
+fn shown(Schedule { cron, zone, path, .. }: &Schedule) -> String {
+    format!("{cron} in {zone}, POST {path}")
 }
 
 fn settings_rows(settings: &Settings) -> Vec<(&'static str, String)> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedKeyValue, EmbeddedRegistry};
-use samovar_cluster::{Artifacts, KeyValue, Registry, garbage};
+use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedJobs, EmbeddedKeyValue, EmbeddedRegistry};
+use samovar_cluster::{Artifacts, Jobs, KeyValue, Registry, garbage};
 use samovar_control::{Control, ControlConfig, Stores};
 use samovar_gateway::{Gateway, service::url};
 use samovar_model::Span;
@@ -26,7 +26,9 @@ use crate::serve::limits::{self, Limits};
 use crate::serve::local::{self, LocalHost};
 use crate::serve::local_platform::LocalPlatform;
 use crate::serve::member::Member;
-use crate::serve::{Endpoints, GatewayOptions, HostOptions, LogOptions, MemberOptions, SecretOptions, Signals, bind};
+use crate::serve::{
+    Endpoints, GatewayOptions, HostOptions, JobOptions, LogOptions, MemberOptions, SecretOptions, Signals, bind,
+};
 
 /// Run the platform on this machine
 ///
@@ -69,6 +71,8 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     gateway: GatewayOptions,
     #[command(flatten)]
+    jobs: JobOptions,
+    #[command(flatten)]
     logging: LogOptions,
     #[command(flatten)]
     secrets: SecretOptions,
@@ -90,6 +94,7 @@ struct Node {
     platform: Arc<LocalPlatform>,
     registry: Arc<EmbeddedRegistry>,
     data_dir: DataDir,
+    jobs_at_once: usize,
 }
 
 /// Runs until a signal, and then to the end of what is under way.
@@ -132,12 +137,14 @@ async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &
     let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
     let code: Vec<_> = revisions.map(|revision| (revision.artifact, revision.kind)).collect();
     host.collect_code(&code)?;
-    let gateway = Gateway::new(args.gateway.config(), LocalHost(host.clone()));
-    let platform = Arc::new(LocalPlatform::new(host.clone(), gateway.clone(), gateway_url.to_owned()));
+    let jobs: Arc<dyn Jobs> = Arc::new(EmbeddedJobs::open(&data_dir, args.jobs.max_bytes.as_bytes())?);
+    let gateway = Gateway::with_jobs(args.gateway.config(), LocalHost(host.clone()), Arc::clone(&jobs));
+    let platform = Arc::new(LocalPlatform::new(host.clone(), gateway.clone(), gateway_url.to_owned(), jobs));
     let token = data_dir.token()?;
     let stores = Stores { registry: Arc::clone(&registry) as _, artifacts, key_value: Some(key_value), secrets };
     let control = Control::new(ControlConfig::new(token), stores, Arc::clone(&platform) as _);
-    Ok(Node { host, gateway, control, platform, registry, data_dir })
+    let jobs_at_once = args.jobs.at_once.get();
+    Ok(Node { host, gateway, control, platform, registry, data_dir, jobs_at_once })
 }
 
 impl Node {
@@ -161,6 +168,13 @@ impl Node {
             async move { gateway.serve(listener, stop).await }
         });
         let controlling = tokio::spawn(self.control.serve(control_listener, stop_control.clone().cancelled_owned()));
+        let running = tokio::spawn({
+            let (gateway, snapshots, stop) = (self.gateway.clone(), self.registry.watch(), stop.clone());
+            async move {
+                let schedules = gateway.keep_schedules(snapshots, stop.clone());
+                tokio::join!(gateway.run_jobs(self.jobs_at_once, stop.clone()), schedules);
+            }
+        });
         self.platform.ready();
         let endpoints = Endpoints::default().with("gateway", &gateway_url, "").with("control", &control_url, "");
         endpoints.announce(&self.data_dir)?;
@@ -169,7 +183,8 @@ impl Node {
         self.platform.draining();
         stop.cancel();
         let drained = async {
-            drop(serving.await);
+            // Jobs that are running are finished; those that are not by the end of the drain are due again at the next start.
+            drop(tokio::join!(serving, running));
             self.host.drain().await;
         };
         signals.drained(drain_timeout, drained).await?;

@@ -3,6 +3,7 @@
 //! A backend implements [`Backend`] for a value that owns its storage, and lists the tests with [`contract_tests!`].
 
 pub(crate) mod gateways;
+pub(crate) mod jobs;
 pub(crate) mod key_value;
 pub(crate) mod membership;
 pub(crate) mod secrets;

@@ -1,6 +1,6 @@
 //! What Samovar's processes share, each behind a small trait: the [`Registry`] of functions, the store of [`Artifacts`],
-//! the [`Membership`] of hosts, the leases of [`Gateways`], what functions keep ([`KeyValue`]), and their [`Secrets`]. `embedded` keeps
-//! them in one process, in redb and files; `nats` in JetStream, for many.
+//! the [`Membership`] of hosts, the leases of [`Gateways`], what functions keep ([`KeyValue`]), their [`Secrets`], and the requests that
+//! are answered later ([`Jobs`]). `embedded` keeps them in one process, in redb and files; `nats` in JetStream, for many.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that meets an error should stop there"))]
 
 pub mod artifacts;
@@ -10,6 +10,7 @@ mod durable;
 pub mod embedded;
 pub mod garbage;
 pub mod gateways;
+pub mod jobs;
 pub mod key_value;
 pub mod membership;
 pub mod nats;
@@ -21,6 +22,7 @@ pub mod secrets;
 
 pub use artifacts::{ArtifactError, Artifacts, PeerBytes, Peers, Upload};
 pub use gateways::{GatewayLease, GatewayTable, Gateways};
+pub use jobs::{JobLease, Jobs, JobsError};
 pub use key_value::{KeyValue, KeyValueError};
 pub use membership::{Lease, Membership, MembershipError};
 pub use registry::{Deployment, NewRevision, Registry, RegistryError, Settled, Snapshot};

@@ -48,6 +48,11 @@ pub(crate) async fn deploy(
 
 async fn activate(control: &Control, name: &FunctionName, deploy: &Deploy) -> Result<Deployed, Problem> {
     let settings = deploy.settings.settings(name)?;
+    if !settings.schedules.is_empty() && control.0.platform.jobs().is_none() {
+        let detail =
+            format!("function.{name}.schedule: this platform has no store of jobs, so that no schedule is kept");
+        return Err(Problem::new(Kind::Refused, detail));
+    }
     let new = prepare(control, name, deploy.artifact, settings).await?;
     commit(control, name, new, deploy.wait).await
 }

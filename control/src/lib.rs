@@ -1,7 +1,7 @@
 //! The control API: what people and tools use to deploy functions and look after them. It has a listener of its own.
 //!
 //! A request's way: [`Control::router`] finds the handler, `auth` looks at the token, `extract` reads name and body, a
-//! handler (`amend`, `artifacts`, `deploy`, `functions`, `hosts`, `key_value`, `logs`, `secrets`, `stats`) does the work through the [`Stores`] and the
+//! handler (`amend`, `artifacts`, `deploy`, `functions`, `hosts`, `jobs`, `key_value`, `logs`, `secrets`, `stats`) does the work through the [`Stores`] and the
 //! [`Platform`], and whatever is refused on the way becomes a problem document in `problem`.
 //!
 //! Open to everyone who reaches the listener are `/healthz`, `/readyz` and `/v1/openapi.json`. Everything else, `/metrics`
@@ -16,6 +16,7 @@ mod functions;
 mod grants;
 mod health;
 mod hosts;
+mod jobs;
 mod key_value;
 mod logs;
 mod metrics;
@@ -117,6 +118,11 @@ impl Control {
             .route("/v1/secrets", get(secrets::list))
             .route("/v1/secrets/{name}", put(secrets::set).delete(secrets::remove))
             .route("/v1/reseal", post(secrets::reseal))
+            .route("/v1/jobs", get(jobs::list))
+            .route("/v1/jobs/purge", post(jobs::purge))
+            .route("/v1/jobs/{id}", get(jobs::show))
+            .route("/v1/jobs/{id}/retry", post(jobs::retry))
+            .route("/v1/schedules", get(jobs::schedules))
             .route("/v1/hosts", get(hosts::list))
             .route("/v1/hosts/{name}/drain", post(hosts::drain))
             .route("/v1/hosts/{name}/undrain", post(hosts::undrain))

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
+use samovar_cluster::Jobs;
 use samovar_model::api::ComponentInfo;
 use samovar_model::{Digest, FunctionName, FunctionStats, HostId, HostIntent, HostStats, LogLine, Member, Settings};
 
@@ -55,6 +57,11 @@ pub trait Platform: Send + Sync + 'static {
 
     /// The statistics of every function that has been called, by name.
     async fn all_stats(&self) -> BTreeMap<FunctionName, FunctionStats>;
+
+    /// The store of jobs, if there is one.
+    fn jobs(&self) -> Option<Arc<dyn Jobs>> {
+        None
+    }
 
     /// The hosts of the cluster; `None` when the platform is one process.
     fn hosts(&self) -> Option<Vec<Member>> {

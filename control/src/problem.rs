@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHE
 use http::{Method, StatusCode, Uri};
 
 use samovar_cluster::secrets::SecretValueError;
-use samovar_cluster::{ArtifactError, KeyValueError, RegistryError, SecretError};
+use samovar_cluster::{ArtifactError, JobsError, KeyValueError, RegistryError, SecretError};
 use samovar_model::manifest::ManifestError;
 use samovar_model::{FunctionName, NameError, api};
 
@@ -36,6 +36,12 @@ pub(crate) enum Kind {
     NoFunction,
     /// The revision is not there.
     NoRevision,
+    /// The job is not there.
+    NoJob,
+    /// There is no store of jobs.
+    NoJobs,
+    /// The job is not in a state in which this makes sense.
+    NotToRetry,
     /// The host is not there.
     NoHost,
     /// No function is granted the bucket.
@@ -87,6 +93,9 @@ impl Kind {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the request body is too large"),
             Self::NoFunction => (StatusCode::NOT_FOUND, "no-such-function", "no such function"),
             Self::NoRevision => (StatusCode::NOT_FOUND, "no-such-revision", "no such revision"),
+            Self::NoJob => (StatusCode::NOT_FOUND, "no-such-job", "no such job"),
+            Self::NoJobs => (StatusCode::CONFLICT, "no-jobs", "the platform has no jobs"),
+            Self::NotToRetry => (StatusCode::CONFLICT, "not-to-retry", "the job cannot be retried now"),
             Self::NoHost => (StatusCode::NOT_FOUND, "no-such-host", "no such host"),
             Self::NoBucket => (StatusCode::NOT_FOUND, "no-such-bucket", "no function is granted the bucket"),
             Self::NoValue => (StatusCode::NOT_FOUND, "no-such-value", "no such value"),
@@ -229,6 +238,19 @@ impl From<KeyValueError> for Problem {
             KeyValueError::Full { .. } => Kind::BucketFull,
             KeyValueError::Unavailable(_) => Kind::Unavailable,
             KeyValueError::Unknown(_) => Kind::Unknown,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<JobsError> for Problem {
+    fn from(error: JobsError) -> Self {
+        let kind = match error {
+            JobsError::NoJob(_) => Kind::NoJob,
+            JobsError::NotToRetry { .. } | JobsError::KeyTaken(_) => Kind::NotToRetry,
+            JobsError::TooLarge { .. } => Kind::TooLarge,
+            JobsError::Full { .. } | JobsError::Unavailable(_) => Kind::Unavailable,
+            JobsError::Unknown(_) => Kind::Unknown,
         };
         Self::new(kind, error.to_string())
     }

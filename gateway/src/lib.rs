@@ -10,12 +10,14 @@ mod calls;
 mod config;
 mod connection;
 mod dispatcher;
+pub mod jobs;
 mod listener;
 mod problem;
 pub mod remote;
 mod routes;
 pub mod service;
 mod stats;
+mod targets;
 
 pub use calls::{CallBody, Calls};
 pub use config::GatewayConfig;

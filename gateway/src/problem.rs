@@ -1,9 +1,13 @@
 //! What callers read when a request has no answer of a function: the one place where a fault becomes an HTTP status.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
+use samovar_cluster::JobsError;
+use samovar_cluster::jobs::MAX_ANSWER_BYTES;
 use samovar_model::api;
-use samovar_model::{Fault, Origin, RequestId, headers};
+use samovar_model::{Fault, JobId, JobIdError, JobState, Origin, RequestId, headers};
 
 /// Why the gateway itself turns a request away.
 #[derive(Debug, Clone)]
@@ -13,6 +17,31 @@ pub(crate) enum Refusal {
     NoHost,
     BadTarget(&'static str),
     HeadersTooLarge { limit: usize, actual: usize },
+}
+
+/// Why a request is not stored as a job, or a job cannot be looked at.
+#[derive(Debug)]
+pub(crate) enum JobRefusal {
+    /// The store says so.
+    Store(JobsError),
+    /// Not an idempotency key.
+    BadKey { limit: usize },
+    /// Too many bodies are being received to be stored.
+    Busy,
+    /// The body broke off.
+    BodyBroke,
+    /// The body did not come in time.
+    BodySlow(Duration),
+    /// Not a job's id.
+    BadId(JobIdError),
+    /// There is no such job.
+    NoJob(JobId),
+    /// The job has not come to its end.
+    NotYet { id: JobId, state: JobState },
+    /// There was no answer.
+    Unanswered { id: JobId, outcome: String },
+    /// The answer's body was too large to be kept.
+    AnswerNotKept { id: JobId, body_bytes: u64 },
 }
 
 /// A problem that is about to be told.
@@ -110,5 +139,49 @@ impl From<Refusal> for Problem {
             }
         };
         Self { slug, title, status, detail, origin: Origin::Platform, allow, may_retry: true }
+    }
+}
+
+impl From<JobRefusal> for Problem {
+    fn from(refusal: JobRefusal) -> Self {
+        let (slug, title, status) = refusal.parts();
+        let detail = match refusal {
+            JobRefusal::Store(error) => error.to_string(),
+            JobRefusal::BadKey { limit } => {
+                format!("the header idempotency-key must have 1 to {limit} characters of visible ASCII")
+            }
+            JobRefusal::Busy => "too many requests are being stored at once: send it again".to_owned(),
+            JobRefusal::BodyBroke => "the request body broke off".to_owned(),
+            JobRefusal::BodySlow(limit) => format!("the request body did not come in time (limit {limit:?})"),
+            JobRefusal::BadId(error) => error.to_string(),
+            JobRefusal::NoJob(id) => JobsError::NoJob(id).to_string(),
+            JobRefusal::NotYet { id, state } => format!("job {id} is {state}: there is no answer yet"),
+            JobRefusal::Unanswered { id, outcome } => format!("job {id} has no answer: {outcome}"),
+            JobRefusal::AnswerNotKept { id, body_bytes } => {
+                format!("the answer of job {id} has {body_bytes} bytes, and {MAX_ANSWER_BYTES} are kept")
+            }
+        };
+        Self { slug, title, status, detail, origin: Origin::Platform, allow: None, may_retry: true }
+    }
+}
+
+impl JobRefusal {
+    fn parts(&self) -> (&'static str, &'static str, StatusCode) {
+        match self {
+            Self::Store(JobsError::KeyTaken(_)) => {
+                ("idempotency-key-taken", "The idempotency key is taken", StatusCode::UNPROCESSABLE_ENTITY)
+            }
+            Self::Store(JobsError::TooLarge { .. }) => {
+                ("body-too-large", "Request too large", StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            Self::Store(_) | Self::Busy => ("jobs-unavailable", "Not accepted", StatusCode::SERVICE_UNAVAILABLE),
+            Self::BadKey { .. } => ("bad-idempotency-key", "Bad idempotency key", StatusCode::BAD_REQUEST),
+            Self::BodyBroke => ("body-broken", "Request body broken off", StatusCode::BAD_REQUEST),
+            Self::BodySlow(_) => ("body-slow", "Request body too slow", StatusCode::REQUEST_TIMEOUT),
+            Self::BadId(_) | Self::NoJob(_) => ("no-such-job", "No such job", StatusCode::NOT_FOUND),
+            Self::NotYet { .. } => ("not-answered-yet", "Not answered yet", StatusCode::NOT_FOUND),
+            Self::Unanswered { .. } => ("no-answer", "No answer", StatusCode::NOT_FOUND),
+            Self::AnswerNotKept { .. } => ("answer-not-kept", "The answer was not kept", StatusCode::GONE),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! answer -> check the head -> route -> dispatch to a host -> stream the answer
+//!                                 \--> jobs: what is to be answered later, and what is asked about that
 //! ```
 
 use std::convert::Infallible;
@@ -14,31 +15,45 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use samovar_cluster::Snapshot;
-use samovar_model::{Fault, RequestId, headers};
+use samovar_cluster::{Jobs, Snapshot};
+use samovar_model::{Fault, FunctionName, RequestId, headers};
 use tokio::sync::watch;
 
 use crate::config::GatewayConfig;
 use crate::connection::{Connection, InFlight};
 use crate::dispatcher::Dispatcher;
+use crate::jobs::{self, Desk};
 use crate::problem::{Problem, Refusal};
-use crate::routes::{Found, RouteTable};
+use crate::routes::Found;
 use crate::stats::Stats;
+use crate::targets::{Callee, Targets};
 
 /// A gateway. Cheap to clone.
 pub struct Gateway<D: Dispatcher>(Arc<Inner<D>>);
 
 pub(crate) struct Inner<D: Dispatcher> {
     pub(crate) config: GatewayConfig,
-    dispatcher: D,
-    routes: ArcSwap<RouteTable<D::Target>>,
-    /// The version of the snapshot that `routes` was made from.
+    pub(crate) dispatcher: D,
+    targets: ArcSwap<Targets<D::Target>>,
+    /// The version of the snapshot that `targets` was made from.
     routed: watch::Sender<u64>,
     pub(crate) stats: Arc<Stats>,
+    /// Where requests are stored that are answered later, if anywhere.
+    jobs: Option<Desk>,
+}
+
+/// What is done with a request.
+enum Way<T> {
+    /// It is answered.
+    Now(T),
+    /// It is stored, and answered later.
+    Later(Arc<Callee>),
+    /// It asks about a job: this is behind [`jobs::PATH`].
+    Job(String),
 }
 
 impl<D: Dispatcher> Clone for Gateway<D> {
@@ -48,11 +63,31 @@ impl<D: Dispatcher> Clone for Gateway<D> {
 }
 
 impl<D: Dispatcher> Gateway<D> {
-    /// A gateway without routes.
+    /// A gateway without routes, that answers every request at once.
     pub fn new(config: GatewayConfig, dispatcher: D) -> Self {
-        let routes = ArcSwap::from_pointee(RouteTable::default());
+        Self::made(config, dispatcher, None)
+    }
+
+    /// A gateway without routes, that stores requests whose callers prefer to be answered later.
+    /// [`Gateway::run_jobs`] is to run them.
+    pub fn with_jobs(config: GatewayConfig, dispatcher: D, store: Arc<dyn Jobs>) -> Self {
+        Self::made(config, dispatcher, Some(Desk::new(store)))
+    }
+
+    fn made(config: GatewayConfig, dispatcher: D, jobs: Option<Desk>) -> Self {
+        let targets = ArcSwap::from_pointee(Targets::default());
         let (routed, _) = watch::channel(0);
-        Self(Arc::new(Inner { config, dispatcher, routes, routed, stats: Arc::default() }))
+        Self(Arc::new(Inner { config, dispatcher, targets, routed, stats: Arc::default(), jobs }))
+    }
+
+    pub(crate) fn store(&self) -> Option<Arc<dyn Jobs>> {
+        self.0.jobs.as_ref().map(|desk| Arc::clone(&desk.store))
+    }
+
+    /// A function, as requests without a route reach it.
+    pub(crate) fn callee(&self, function: &FunctionName) -> Option<(D::Target, Arc<Callee>)> {
+        let targets = self.0.targets.load();
+        targets.functions.get(function).map(|routed| (routed.target.clone(), Arc::clone(&routed.callee)))
     }
 
     pub(crate) fn inner(&self) -> &Inner<D> {
@@ -61,16 +96,7 @@ impl<D: Dispatcher> Gateway<D> {
 
     /// Routes by this snapshot from now on. Requests that are under way stay with the revision they began with.
     pub fn apply(&self, snapshot: &Snapshot) {
-        let routes = snapshot.functions.values().flat_map(|function| {
-            let revision = function.current();
-            let target = self.0.dispatcher.target(&function.name, revision, snapshot.version);
-            let to = move |route: &samovar_model::Route| match route.sticky {
-                true => self.0.dispatcher.sticky(target.clone()),
-                false => target.clone(),
-            };
-            revision.settings.routes.iter().map(move |route| (route, to(route)))
-        });
-        self.0.routes.store(Arc::new(RouteTable::new(routes)));
+        self.0.targets.store(Arc::new(Targets::of(snapshot, &self.0.dispatcher)));
         self.0.routed.send_replace(snapshot.version);
     }
 
@@ -103,6 +129,9 @@ impl<D: Dispatcher> Gateway<D> {
     /// Appends the gateway's own metrics in Prometheus' text form.
     pub fn metrics(&self, out: &mut String) {
         self.0.stats.write(out);
+        if let Some(desk) = &self.0.jobs {
+            desk.metrics(out);
+        }
     }
 
     /// Answers one request of a connection. It is checked and routed by the call, so that the future stays small.
@@ -114,17 +143,29 @@ impl<D: Dispatcher> Gateway<D> {
         let in_flight = connection.begin();
         let id = request_id(request.headers());
         let checked = check(&self.0.config, &request);
-        let routed = checked.and_then(|host| Ok((self.route(host, &request)?, connection.forwarded(host))));
-        let dispatched = match routed {
-            Ok((target, forwarded)) => {
+        let way = checked.and_then(|host| Ok((self.way(host, &request)?, connection.forwarded(host))));
+        let answering = match way {
+            Ok((Way::Now(target), forwarded)) => {
                 prepare(request.headers_mut(), forwarded, &id);
-                Ok(self.0.dispatcher.dispatch(target, request, id.clone()))
+                Ok(Answering::Function(self.0.dispatcher.dispatch(target, request, id.clone())))
             }
+            Ok((Way::Later(callee), forwarded)) => {
+                prepare(request.headers_mut(), forwarded, &id);
+                Ok(Answering::Own(self.at_desk(Errand::Store(callee, request))))
+            }
+            Ok((Way::Job(which), _)) => Ok(Answering::Own(self.at_desk(Errand::Look(request.method().clone(), which)))),
             Err(refusal) => Err(refusal),
         };
         async move {
-            let answer = match dispatched {
-                Ok(answer) => answer.await.map_err(Problem::from),
+            let answer = match answering {
+                Ok(Answering::Function(answer)) => answer.await.map_err(Problem::from),
+                Ok(Answering::Own(answer)) => match answer.await {
+                    Ok(mut response) => {
+                        response.headers_mut().insert(headers::REQUEST_ID, id.header().clone());
+                        return Ok(response.map(AnswerBody::Own));
+                    }
+                    Err(problem) => Err(problem),
+                },
                 Err(refusal) => Err(Problem::from(refusal)),
             };
             Ok(match answer {
@@ -137,15 +178,55 @@ impl<D: Dispatcher> Gateway<D> {
         }
     }
 
-    fn route(&self, host: &str, request: &Request<Incoming>) -> Result<D::Target, Refusal> {
+    /// Has something done where jobs are kept. Boxed: few requests are answered there, and no other should carry it.
+    fn at_desk(&self, errand: Errand) -> OwnAnswer {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let Some(desk) = &inner.jobs else { return Err(Refusal::NoRoute(jobs::PATH.to_owned()).into()) };
+            match errand {
+                Errand::Store(callee, request) => desk.accept(callee, request).await,
+                Errand::Look(method, which) => desk.look(method, which).await,
+            }
+        })
+    }
+
+    fn way(&self, host: &str, request: &Request<Incoming>) -> Result<Way<D::Target>, Refusal> {
         let path = request.uri().path();
-        let routes = self.0.routes.load();
-        match routes.find(host, path, request.method()) {
-            Found::Target(target) => Ok(target.clone()),
+        if let Some(which) = jobs::path_of(path)
+            && self.0.jobs.is_some()
+        {
+            return Ok(Way::Job(which.to_owned()));
+        }
+        let targets = self.0.targets.load();
+        match targets.routes.find(host, path, request.method()) {
+            Found::Target(routed) if self.is_for_later(&routed.callee, request) => {
+                Ok(Way::Later(Arc::clone(&routed.callee)))
+            }
+            Found::Target(routed) => Ok(Way::Now(routed.target.clone())),
             Found::WrongMethod(allowed) => Err(Refusal::WrongMethod { path: path.to_owned(), allowed }),
             Found::Nothing => Err(Refusal::NoRoute(path.to_owned())),
         }
     }
+
+    /// Whether the caller would rather not wait, and need not.
+    fn is_for_later(&self, callee: &Callee, request: &Request<Incoming>) -> bool {
+        jobs::asks_for_later(request.headers()) && self.0.jobs.is_some() && callee.revision.settings.jobs.respond_async
+    }
+}
+
+/// What is done where jobs are kept.
+enum Errand {
+    Store(Arc<Callee>, Request<Incoming>),
+    Look(Method, String),
+}
+
+/// An answer of the gateway's own.
+type OwnAnswer = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Problem>> + Send>>;
+
+/// An answer that is being made.
+enum Answering<F> {
+    Function(F),
+    Own(OwnAnswer),
 }
 
 fn tell<B>(problem: Problem, stats: &Stats, id: &RequestId) -> Response<AnswerBody<B>> {
@@ -211,15 +292,15 @@ fn prepare(map: &mut HeaderMap, forwarded: HeaderValue, id: &RequestId) {
     map.append(header::FORWARDED, forwarded);
 }
 
-/// The body of an answer: a function's, or a problem document.
+/// The body of an answer: a function's, or the gateway's own.
 pub(crate) enum AnswerBody<B> {
     Function { body: B, _in_flight: InFlight },
-    Problem(Full<Bytes>),
+    Own(Full<Bytes>),
 }
 
 impl<B> From<Bytes> for AnswerBody<B> {
     fn from(bytes: Bytes) -> Self {
-        Self::Problem(Full::new(bytes))
+        Self::Own(Full::new(bytes))
     }
 }
 
@@ -230,21 +311,21 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for AnswerBody<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match self.get_mut() {
             Self::Function { body, .. } => Pin::new(body).poll_frame(cx),
-            Self::Problem(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Function { body, .. } => body.is_end_stream(),
-            Self::Problem(body) => body.is_end_stream(),
+            Self::Own(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Function { body, .. } => body.size_hint(),
-            Self::Problem(body) => body.size_hint(),
+            Self::Own(body) => body.size_hint(),
         }
     }
 }

@@ -24,9 +24,15 @@
 //! | `PUT /v1/secrets/{name}` | the value's bytes | [`SecretSummary`] |
 //! | `DELETE /v1/secrets/{name}` | | 204 |
 //! | `POST /v1/reseal` | | [`Resealed`] |
+//! | `GET /v1/jobs?function=a&state=dead&limit=100` | | [`JobList`] |
+//! | `GET /v1/jobs/{id}` | | [`JobDetail`] |
+//! | `POST /v1/jobs/{id}/retry` | | 202 |
+//! | `POST /v1/jobs/purge?function=a&state=dead&older_than=1d` | | [`Purged`] |
+//! | `GET /v1/schedules` | | [`ScheduleList`] |
 //! | `GET /v1/hosts` | | [`HostList`] |
 //! | `POST /v1/hosts/{name}/drain`, `POST /v1/hosts/{name}/undrain` | | 202 |
 
+mod jobs;
 mod key_value;
 mod secrets;
 
@@ -42,6 +48,7 @@ use crate::{
     Settings,
 };
 
+pub use jobs::{JobDetail, JobList, JobStatus, Purged, ScheduleList, ScheduleStatus};
 pub use key_value::{BucketList, BucketRules, BucketSummary, ExportedValue, Imported, KeyPage};
 pub use secrets::{KeyState, Resealed, SecretList, SecretSummary};
 

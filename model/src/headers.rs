@@ -19,3 +19,18 @@ pub const REVISION: HeaderName = HeaderName::from_static("x-samovar-revision");
 
 /// The request's id, made by the gateway or passed on from the caller.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The job that a request is made for.
+pub const JOB: HeaderName = HeaderName::from_static("x-samovar-job");
+
+/// Which attempt of a job a request is: 1 for the first.
+pub const ATTEMPT: HeaderName = HeaderName::from_static("x-samovar-attempt");
+
+/// The schedule that a request is made by: its cron expression.
+pub const SCHEDULE: HeaderName = HeaderName::from_static("x-samovar-schedule");
+
+/// When the schedule was due, as in `2026-05-01T00:00:00Z`.
+pub const TICK: HeaderName = HeaderName::from_static("x-samovar-tick");
+
+/// Where a job stands whose answer this is: `done` or `dead`.
+pub const JOB_STATE: HeaderName = HeaderName::from_static("x-samovar-job-state");

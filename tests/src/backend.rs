@@ -33,6 +33,7 @@ use tokio_rustls::rustls;
 /// | `/sized/N`, `/bytes/N` | N bytes, with their number in the head, and without |
 /// | `/hold/MS` | the usual one, after so long |
 /// | `/stall` | half of one |
+/// | `/status/NUMBER` | the usual one, with this status |
 /// | `/close` | the usual one, and the connection's end |
 ///
 /// Dropping it stops it.
@@ -152,7 +153,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<AnswerBody>, Infa
     if what == "close" {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    *response.status_mut() = http::StatusCode::NON_AUTHORITATIVE_INFORMATION;
+    let asked = path.strip_prefix("/status/").and_then(|number| number.parse().ok());
+    *response.status_mut() = asked.unwrap_or(http::StatusCode::NON_AUTHORITATIVE_INFORMATION);
     Ok(response)
 }
 

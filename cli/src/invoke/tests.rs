@@ -40,7 +40,16 @@ async fn platform(manifest: &'static str, status: u16) -> String {
 }
 
 fn args() -> InvokeArgs {
-    InvokeArgs { name: "a".parse().unwrap(), method: None, path: None, headers: Vec::new(), data: None, verbose: false }
+    InvokeArgs {
+        name: "a".parse().unwrap(),
+        method: None,
+        path: None,
+        headers: Vec::new(),
+        data: None,
+        later: false,
+        idempotency_key: None,
+        verbose: false,
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
+use samovar_cluster::Jobs;
 use samovar_control::platform::{Checked, Platform, Refusal};
 use samovar_gateway::Gateway;
 use samovar_model::{Digest, FunctionName, FunctionStats, HostStats, LogLine, Settings};
@@ -20,6 +22,7 @@ pub(crate) struct LocalPlatform {
     host: Host,
     gateway: Gateway<LocalHost>,
     gateway_url: String,
+    jobs: Arc<dyn Jobs>,
     phase: AtomicU8,
 }
 
@@ -28,8 +31,8 @@ const READY: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl LocalPlatform {
-    pub(crate) fn new(host: Host, gateway: Gateway<LocalHost>, gateway_url: String) -> Self {
-        Self { host, gateway, gateway_url, phase: AtomicU8::new(STARTING) }
+    pub(crate) fn new(host: Host, gateway: Gateway<LocalHost>, gateway_url: String, jobs: Arc<dyn Jobs>) -> Self {
+        Self { host, gateway, gateway_url, jobs, phase: AtomicU8::new(STARTING) }
     }
 
     /// Says that requests are taken.
@@ -80,6 +83,10 @@ impl Platform for LocalPlatform {
 
     async fn all_stats(&self) -> BTreeMap<FunctionName, FunctionStats> {
         self.host.stats_parts().into_iter().map(|(name, part)| (name, part.stats)).collect()
+    }
+
+    fn jobs(&self) -> Option<Arc<dyn Jobs>> {
+        Some(Arc::clone(&self.jobs))
     }
 
     fn host(&self) -> Option<HostStats> {

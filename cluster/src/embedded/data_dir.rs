@@ -8,6 +8,7 @@
 //! values.log        what they wrote since then
 //! secrets.redb      secrets, encrypted
 //! secrets.key       the key that they are encrypted with, readable by the owner only; not there where another one is given
+//! jobs.redb         requests that are answered later, and their answers
 //! artifacts/        components by digest, and uploads under way
 //! compiled/         compiled components: a cache, may be deleted at any time
 //! logs/             what functions wrote
@@ -117,6 +118,11 @@ impl DataDir {
     /// The secrets' database.
     pub fn secrets(&self) -> PathBuf {
         self.path.join("secrets.redb")
+    }
+
+    /// The database of jobs.
+    pub fn jobs(&self) -> PathBuf {
+        self.path.join("jobs.redb")
     }
 
     /// Artifacts, each in a file named by its digest.

@@ -7,6 +7,7 @@
 mod artifacts;
 mod data_dir;
 mod gateways;
+mod jobs;
 mod key_value;
 mod membership;
 mod registry;
@@ -15,6 +16,7 @@ mod secrets;
 pub use artifacts::EmbeddedArtifacts;
 pub use data_dir::{DataDir, DataDirError, FORMAT};
 pub use gateways::EmbeddedGateways;
+pub use jobs::EmbeddedJobs;
 pub use key_value::{EmbeddedKeyValue, KeyValueConfig};
 pub use membership::EmbeddedMembership;
 pub use registry::EmbeddedRegistry;

@@ -11,9 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use samovar_cluster::Vault;
-use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedKeyValue, EmbeddedRegistry, EmbeddedSecrets};
+use samovar_cluster::embedded::{
+    DataDir, EmbeddedArtifacts, EmbeddedJobs, EmbeddedKeyValue, EmbeddedRegistry, EmbeddedSecrets,
+};
 use samovar_cluster::secrets::SecretKeys;
+use samovar_cluster::{Jobs, Vault};
 use samovar_control::{Control, ControlConfig, Stores};
 use samovar_model::api::{Artifact, Deployed, Problem};
 
@@ -80,6 +82,13 @@ impl Api {
         let stores = Stores { registry, artifacts, key_value: Some(key_value), secrets };
         let control = Control::new(config, stores, platform.clone());
         Self { control, platform, dir, _temp: temp }
+    }
+
+    /// Gives the platform a store of jobs.
+    pub(crate) fn with_jobs(&self) -> Arc<dyn Jobs> {
+        let jobs: Arc<dyn Jobs> = Arc::new(EmbeddedJobs::open(&self.dir, 1 << 20).unwrap());
+        *self.platform.jobs.lock().unwrap() = Some(Arc::clone(&jobs));
+        jobs
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

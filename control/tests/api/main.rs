@@ -8,6 +8,7 @@ mod deploys;
 mod functions;
 mod harness;
 mod hosts;
+mod jobs;
 mod key_value;
 mod observe;
 mod platform;

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt, iter, pending};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use samovar_cluster::Jobs;
 use samovar_control::platform::{Checked, Platform, Refusal};
 use samovar_model::api::ComponentInfo;
 use samovar_model::{
@@ -29,6 +30,8 @@ pub(crate) struct FakePlatform {
     pub(crate) asked: Mutex<Vec<(HostId, HostIntent)>>,
     /// Gateways that never say that they route to a revision.
     pub(crate) unrouted: Mutex<Vec<String>>,
+    /// Absent where there are no jobs.
+    pub(crate) jobs: Mutex<Option<Arc<dyn Jobs>>>,
 }
 
 impl FakePlatform {
@@ -42,6 +45,7 @@ impl FakePlatform {
             hosts: Mutex::default(),
             asked: Mutex::default(),
             unrouted: Mutex::default(),
+            jobs: Mutex::default(),
         }
     }
 }
@@ -54,6 +58,10 @@ impl Platform for FakePlatform {
 
     fn ready(&self) -> Result<(), String> {
         self.ready.lock().unwrap().clone()
+    }
+
+    fn jobs(&self) -> Option<Arc<dyn Jobs>> {
+        self.jobs.lock().unwrap().clone()
     }
 
     async fn check(&self, digest: Digest, file: &Path) -> Result<Checked, Refusal> {

@@ -15,6 +15,7 @@ mod faults;
 mod gateway_http;
 mod hostile;
 mod hostile_callers;
+mod jobs;
 mod languages;
 mod limits;
 mod logs_and_stats;
