@@ -151,7 +151,7 @@ impl<D: Dispatcher> Gateway<D> {
             }
             Ok((Way::Later(callee), forwarded)) => {
                 prepare(request.headers_mut(), forwarded, &id);
-                Ok(Answering::Own(self.at_desk(Errand::Store(callee, request))))
+                Ok(Answering::Own(self.at_desk(Errand::Store(callee, Box::new(request)))))
             }
             Ok((Way::Job(which), _)) => Ok(Answering::Own(self.at_desk(Errand::Look(request.method().clone(), which)))),
             Err(refusal) => Err(refusal),
@@ -184,7 +184,7 @@ impl<D: Dispatcher> Gateway<D> {
         Box::pin(async move {
             let Some(desk) = &inner.jobs else { return Err(Refusal::NoRoute(jobs::PATH.to_owned()).into()) };
             match errand {
-                Errand::Store(callee, request) => desk.accept(callee, request).await,
+                Errand::Store(callee, request) => desk.accept(callee, *request).await,
                 Errand::Look(method, which) => desk.look(method, which).await,
             }
         })
@@ -216,7 +216,7 @@ impl<D: Dispatcher> Gateway<D> {
 
 /// What is done where jobs are kept.
 enum Errand {
-    Store(Arc<Callee>, Request<Incoming>),
+    Store(Arc<Callee>, Box<Request<Incoming>>),
     Look(Method, String),
 }
 

@@ -102,7 +102,8 @@ async fn every_described_operation_is_there_and_has_a_name_of_its_own() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let method = method.to_uppercase().parse().unwrap();
-            let path = ["{name}", "{bucket}", "{key}", "{id}"].iter().fold(path.clone(), |path, part| path.replace(part, "a"));
+            let path =
+                ["{name}", "{bucket}", "{key}", "{id}"].iter().fold(path.clone(), |path, part| path.replace(part, "a"));
             let answer = api.send(Api::request(method, &path, Body::empty())).await;
             assert!(!answer.text().contains("no-such-path"), "{path}");
             assert_ne!(answer.status, 405, "{path}");
