@@ -107,6 +107,7 @@ async fn main() {
     let begin = Instant::now();
     store.write(&bucket(), (0..KEYS).map(|number| write(format!("key-{number:08}"))).collect()).await.unwrap();
     println!("{KEYS} values in one call: {:?}", begin.elapsed());
+    list(&store).await;
     for case in [Case::Get, Case::Put, Case::Increment] {
         for tasks in [1, 64, 256] {
             measure(&store, case, tasks).await;

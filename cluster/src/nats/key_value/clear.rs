@@ -49,11 +49,8 @@ pub(super) async fn clear(store: &Store, bucket: &BucketId) -> Result<(), KeyVal
 /// Ends what `begun` says has begun. Nothing where somebody else does.
 pub(super) async fn finish(store: &Store, bucket: &BucketId, begun: &Seen) -> Result<Option<Seen>, KeyValueError> {
     let stream = store.stream().await?;
-    let mut filters = store.subjects.values(bucket, "");
-    filters.push(store.subjects.rests(bucket));
-    for filter in filters {
-        stream.purge().filter(filter).sequence(begun.sequence).await.map_err(unavailable)?;
-    }
+    let older = stream.purge().filter(store.subjects.all(bucket)).sequence(begun.sequence);
+    older.await.map_err(unavailable)?;
     let next = Ledger { commits: begun.ledger.commits.clone(), ..Ledger::default() };
     let step = Step { parts: Vec::new(), next, base: begun };
     match commit(store, bucket, step, Instant::now() + PATIENCE).await? {

@@ -1,8 +1,11 @@
 //! Looking through a bucket's keys.
 //!
-//! The server sends the headers of every message whose key has the prefix, and of the ledger, in the order in which they were
-//! stored. Every write puts the ledger behind what it wrote, so whoever has read up to the ledger that the leader told has read
-//! every key that was there by then, whichever replica sends.
+//! The server sends the headers of the messages in the order in which they were stored. Every write puts the ledger behind what it
+//! wrote, so whoever has read up to the ledger that the leader told has read every key that was there by then.
+//!
+//! Which server sends is not for this process to choose, and one of several may be behind. So where there are several, the ledger
+//! must be among what is sent, and the whole bucket is looked through. A server alone sends what has the prefix. Either is one
+//! filter: with two and many messages replaced, server 2.15.1 takes 9 s for 10,000 keys, with one 0.1 s.
 
 use std::time::Duration;
 
@@ -25,7 +28,7 @@ const FORGOTTEN: Duration = Duration::from_secs(10);
 pub(super) struct Found {
     /// The keys, in order, and when they are past their time.
     pub(super) keys: Vec<(String, Option<u64>)>,
-    /// The place of the ledger that it goes up to; 0 where there is none.
+    /// The place of the ledger that it goes up to at least; 0 where there is none.
     pub(super) ledger: u64,
 }
 
@@ -35,11 +38,18 @@ pub(super) async fn scan(store: &Store, bucket: &BucketId, prefix: &str) -> Resu
     if seen.ledger.keys == 0 {
         return Ok(Found { ledger: seen.sequence, ..Found::default() });
     }
-    let ledger = store.subjects.ledger(bucket);
-    let mut filter_subjects = store.subjects.values(bucket, prefix);
-    filter_subjects.push(ledger.clone());
+    let stream = store.stream().await?;
+    let alone = stream.get_info().await.map_err(unavailable)?.config.num_replicas <= 1;
+    let mut found = Found { ledger: seen.sequence, ..Found::default() };
+    let filter = if alone { store.subjects.longer(bucket, prefix) } else { store.subjects.all(bucket) };
+    if alone
+        && !prefix.is_empty()
+        && let Some(value) = store.value(bucket, prefix).await?
+    {
+        found.keys.push((prefix.to_owned(), value.expires));
+    }
     let config = pull::Config {
-        filter_subjects,
+        filter_subject: filter,
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::None,
         headers_only: true,
@@ -48,29 +58,26 @@ pub(super) async fn scan(store: &Store, bucket: &BucketId, prefix: &str) -> Resu
         inactive_threshold: FORGOTTEN,
         ..pull::Config::default()
     };
-    let stream = store.stream().await?;
     let consumer = stream.create_consumer(config).await.map_err(unavailable)?;
     let name = consumer.cached_info().name.clone();
-    let mut found = Found::default();
     let mut end = Instant::now() + PATIENCE;
-    while found.ledger < seen.sequence {
-        let batch = consumer.fetch().max_messages(AT_ONCE).messages().await;
-        let mut batch = batch.map_err(unavailable)?;
-        let next = async { batch.next().await };
-        let mut message = timeout_at(end, next).await.map_err(late)?;
-        while let Some(received) = message {
-            let received = received.map_err(unavailable)?;
-            if received.subject.as_str() == ledger {
-                found.ledger = received.info().map_err(unavailable)?.stream_sequence;
-            } else if let Some(key) = store.subjects.key(bucket, &received.subject) {
-                let headers = received.headers.clone().unwrap_or_default();
-                if !value::is_deleted(&headers) {
-                    found.keys.push((key, value::expires(&headers)));
-                }
+    let mut over = alone && consumer.cached_info().num_pending == 0;
+    while !over {
+        let mut batch = consumer.fetch().max_messages(AT_ONCE).messages().await.map_err(unavailable)?;
+        while let Some(message) = timeout_at(end, batch.next()).await.map_err(late)? {
+            let message = message.map_err(unavailable)?;
+            let info = message.info().map_err(unavailable)?;
+            over = info.stream_sequence >= seen.sequence || (alone && info.pending == 0);
+            let key = store.subjects.key(bucket, &message.subject).filter(|key| key.starts_with(prefix));
+            let headers = message.headers.as_ref();
+            if let Some(key) = key.filter(|_| !headers.is_some_and(value::is_deleted)) {
+                found.keys.push((key, headers.and_then(value::expires)));
             }
             // It is only late when nothing comes any more.
             end = Instant::now() + PATIENCE;
-            message = timeout_at(end, batch.next()).await.map_err(late)?;
+            if over {
+                break;
+            }
         }
         if Instant::now() >= end {
             return Err(late(()));

@@ -2,9 +2,9 @@
 //!
 //! | subject | holds |
 //! | --- | --- |
-//! | `$KV.<store>.l.<bucket>` | the bucket's ledger |
-//! | `$KV.<store>.k.<bucket>.<key>` | the key's value, or that it was deleted |
-//! | `$KV.<store>.r.<bucket>.<key>` | what of a value did not fit into the message |
+//! | `$KV.<store>.<bucket>.l` | the bucket's ledger |
+//! | `$KV.<store>.<bucket>.k.<key>` | the key's value, or that it was deleted |
+//! | `$KV.<store>.<bucket>.r.<key>` | what of a value did not fit into the message |
 //!
 //! A bucket is two tokens: its function, or `_` where it is shared, and its name. A key is one token for each byte, so that the
 //! server itself can tell by a wildcard which keys have a prefix: a letter or digit stands for itself, any other byte is written
@@ -28,46 +28,45 @@ impl Subjects {
     }
 
     pub(super) fn ledger(&self, bucket: &BucketId) -> String {
-        format!("{}l.{}", self.start, place(bucket))
+        format!("{}{}.l", self.start, place(bucket))
     }
 
     pub(super) fn ledgers(&self) -> String {
-        format!("{}l.>", self.start)
+        format!("{}*.*.l", self.start)
     }
 
     /// The bucket whose ledger has this subject.
     pub(super) fn bucket(&self, subject: &str) -> Option<BucketId> {
-        let (function, name) = subject.strip_prefix(&self.start)?.strip_prefix("l.")?.split_once('.')?;
+        let (function, name) = subject.strip_prefix(&self.start)?.strip_suffix(".l")?.split_once('.')?;
         let text = if function == SHARED { name.to_owned() } else { format!("{function}/{name}") };
         text.parse().ok()
     }
 
     pub(super) fn value(&self, bucket: &BucketId, key: &str) -> String {
-        format!("{}k.{}.{}", self.start, place(bucket), tokens(key))
+        format!("{}{}.k.{}", self.start, place(bucket), tokens(key))
     }
 
     pub(super) fn rest(&self, bucket: &BucketId, key: &str) -> String {
-        format!("{}r.{}.{}", self.start, place(bucket), tokens(key))
+        format!("{}{}.r.{}", self.start, place(bucket), tokens(key))
     }
 
-    /// What all of a bucket's keys with this prefix match, and nothing else does.
-    pub(super) fn values(&self, bucket: &BucketId, prefix: &str) -> Vec<String> {
+    /// What the values of all keys match that are longer than this prefix and begin with it.
+    pub(super) fn longer(&self, bucket: &BucketId, prefix: &str) -> String {
         if prefix.is_empty() {
-            return vec![format!("{}k.{}.>", self.start, place(bucket))];
+            return format!("{}{}.k.>", self.start, place(bucket));
         }
-        let exact = self.value(bucket, prefix);
-        let longer = format!("{exact}.>");
-        vec![exact, longer]
+        format!("{}.>", self.value(bucket, prefix))
     }
 
-    pub(super) fn rests(&self, bucket: &BucketId) -> String {
-        format!("{}r.{}.>", self.start, place(bucket))
+    /// What everything of a bucket matches.
+    pub(super) fn all(&self, bucket: &BucketId) -> String {
+        format!("{}{}.>", self.start, place(bucket))
     }
 
     /// The key of this bucket that a value's subject stands for.
     pub(super) fn key(&self, bucket: &BucketId, subject: &str) -> Option<String> {
-        let tokens = subject.strip_prefix(&self.start)?.strip_prefix("k.")?.strip_prefix(&place(bucket))?;
-        let bytes = tokens.strip_prefix('.')?.split('.').map(|token| match token.as_bytes() {
+        let tokens = subject.strip_prefix(&self.start)?.strip_prefix(&place(bucket))?.strip_prefix(".k.")?;
+        let bytes = tokens.split('.').map(|token| match token.as_bytes() {
             [byte] => Some(*byte),
             digits => hex::decode(digits).ok().filter(|bytes| bytes.len() == 1).map(|bytes| bytes[0]),
         });
@@ -107,8 +106,8 @@ mod tests {
     fn a_key_can_be_read_in_a_subject() {
         let subjects = Subjects::of("samovar_kv");
         let bucket: BucketId = "shop/carts".parse().unwrap();
-        assert_eq!(subjects.value(&bucket, "a1:ä"), "$KV.samovar_kv.k.shop.carts.a.1.3a.c3.a4");
-        assert_eq!(subjects.ledger(&"all".parse().unwrap()), "$KV.samovar_kv.l._.all");
+        assert_eq!(subjects.value(&bucket, "a1:ä"), "$KV.samovar_kv.shop.carts.k.a.1.3a.c3.a4");
+        assert_eq!(subjects.ledger(&"all".parse().unwrap()), "$KV.samovar_kv._.all.l");
     }
 
     proptest! {

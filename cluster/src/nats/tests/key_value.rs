@@ -174,7 +174,7 @@ async fn whoever_finds_a_bucket_half_cleared_ends_it() {
     put(&*store, &bucket, "old", "x").await;
     let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
     let ledger = "{\"keys\":1,\"bytes\":4,\"clearing\":1,\"commits\":[\"x\"]}";
-    jetstream.publish("$KV.samovar_kv.l.shop.a", ledger.into()).await.unwrap().await.unwrap();
+    jetstream.publish("$KV.samovar_kv.shop.a.l", ledger.into()).await.unwrap().await.unwrap();
     put(&*store, &bucket, "new", "y").await;
     assert_eq!((value(&*store, &bucket, "old").await, value(&*store, &bucket, "new").await), (None, Some("y".into())));
     let usage = store.buckets().await.unwrap();
@@ -189,7 +189,7 @@ async fn the_server_forgets_a_message_when_its_time_is_over() {
     let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
     let mut headers = HeaderMap::new();
     headers.insert(NATS_MESSAGE_TTL, "1s");
-    let sent = jetstream.publish_with_headers("$KV.samovar_kv.k.shop.a.k", headers, "x".into()).await.unwrap();
+    let sent = jetstream.publish_with_headers("$KV.samovar_kv.shop.a.k.k", headers, "x".into()).await.unwrap();
     sent.await.unwrap();
     assert_eq!(value(&*store, &bucket, "k").await, Some("x".into()));
     let gone = async {
