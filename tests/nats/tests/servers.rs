@@ -88,13 +88,15 @@ fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Makes a stream. A server that has just begun may forget a request, so it is repeated.
 fn make_stream(server: &Server, name: &str, replicas: usize) {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
     let config = format!("{{\"name\":\"{name}\",\"subjects\":[\"{name}.>\"],\"num_replicas\":{replicas}}}");
-    let length = config.len();
-    write!(stream, "CONNECT {{\"verbose\":false}}\r\nSUB told 1\r\n").unwrap();
-    write!(stream, "PUB $JS.API.STREAM.CREATE.{name} told {length}\r\n{config}\r\n").unwrap();
-    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
-    let told = lines.find(|line| line.starts_with('{')).unwrap();
+    let told = eventually(|| {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port())).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        write!(stream, "CONNECT {{\"verbose\":false}}\r\nSUB told 1\r\n").ok()?;
+        write!(stream, "PUB $JS.API.STREAM.CREATE.{name} told {}\r\n{config}\r\n", config.len()).ok()?;
+        BufReader::new(stream).lines().map_while(Result::ok).find(|line| line.starts_with('{'))
+    });
     assert!(told.contains("\"created\""), "{told}");
 }

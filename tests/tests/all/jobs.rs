@@ -120,7 +120,8 @@ async fn a_body_that_is_too_large_is_not_stored_and_an_answer_that_is_is_not_kep
     let node = Node::start().await;
     node.function("echo").with("limits.request_body = '3MiB'").deploy().await;
     let send = |bytes: usize| node.call("/echo").method(Method::POST).body(Bytes::from(vec![b'x'; bytes]));
-    later(send(4 << 20)).send().await.problem(413, "body-too-large", "platform");
+    // Over HTTP/1.1 the connection may end before the client has looked for an answer.
+    later(send(4 << 20).http2()).send().await.problem(413, "body-too-large", "platform");
     let job = stored(send(2 << 20)).await;
     let done = in_state(&node, &job, "done").await;
     assert_eq!((&done["answer"]["body_bytes"], &done["answer"]["kept"]), (&(2 << 20).into(), &false.into()));
@@ -185,6 +186,8 @@ impl Sending {
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_loses_no_job_that_was_accepted_and_runs_few_twice() {
     const KILLS: usize = 3;
+    // As many jobs are run at once, and those are all that a crash can make run twice.
+    const AT_ONCE: usize = 32;
     let (number, tally) = (number(), Tally::start());
     let sending = Arc::new(Sending { left: Mutex::new((0..number).collect()), accepted: Mutex::default() });
     let mut node = Node::start().await;
@@ -219,7 +222,7 @@ async fn kill_9_loses_no_job_that_was_accepted_and_runs_few_twice() {
     eventually("all are done", open, |open| *open == 0).await;
     let repeated = tally.repeated().len();
     println!("{number} jobs, {KILLS} times kill -9: none lost, {repeated} run more than once");
-    assert!(repeated * 100 < number, "{repeated} of {number} jobs were run more than once");
+    assert!(repeated <= KILLS * AT_ONCE, "{repeated} of {number} jobs were run more than once");
     let dead = node.control_call("/v1/jobs?state=dead").send().await.json();
     assert_eq!(dead["jobs"].as_array().unwrap().len(), 0, "{dead}");
 }
