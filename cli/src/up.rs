@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use samovar_cluster::embedded::{DataDir, EmbeddedArtifacts, EmbeddedJobs, EmbeddedKeyValue, EmbeddedRegistry};
+use samovar_cluster::redis::RedisKeyValue;
 use samovar_cluster::{Artifacts, Jobs, KeyValue, Registry, garbage};
 use samovar_control::{Control, ControlConfig, Stores};
 use samovar_gateway::{Gateway, service::url};
@@ -124,7 +125,10 @@ async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &
         tracing::info!(removed = collected.removed, "artifacts of unfinished deploys removed");
     }
     let secrets = args.secrets.on_one_machine(&data_dir)?;
-    let key_value: Arc<dyn KeyValue> = Arc::new(EmbeddedKeyValue::open(&data_dir)?);
+    let key_value: Arc<dyn KeyValue> = match args.member.redis()? {
+        Some(config) => Arc::new(RedisKeyValue::open(&config).await?),
+        None => Arc::new(EmbeddedKeyValue::open(&data_dir)?),
+    };
     let functions = OtherFunctions::new();
     let reach = Reach {
         key_value: Some(Arc::clone(&key_value)),
@@ -212,7 +216,7 @@ async fn run_in_cluster(args: UpArgs, global: &Global, mut signals: Signals) -> 
     let member = Member::join(membership, data_dir).await?;
     let mut host = HostRole::start(&member, &args.identity, address, &limits, host_listener).await?;
     let gateway = GatewayRole::start(&member, &args.gateway, &args.balance, gateway_address, listener).await?;
-    let control = ControlRole::start(&member, &args.control, global.token.as_deref(), control_listener)?;
+    let control = ControlRole::start(&member, &args.control, global.token.as_deref(), control_listener).await?;
     let endpoints = Endpoints::default()
         .with("host", &format!("http://{}", host.address), host.name.as_str())
         .with("gateway", &gateway_url, "")

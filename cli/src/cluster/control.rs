@@ -41,7 +41,7 @@ pub(crate) async fn run(args: ControlArgs, global: &Global) -> anyhow::Result<()
     let listener = bind(args.listen, "--listen").await?;
     let url = url(listener.local_addr()?);
     let member = Member::join(membership, global.data_dir.as_deref()).await?;
-    let control = ControlRole::start(&member, &args.control, global.token.as_deref(), listener)?;
+    let control = ControlRole::start(&member, &args.control, global.token.as_deref(), listener).await?;
     Endpoints::default().with("control", &url, "").announce(&member.data_dir)?;
     signals.next().await;
     control.drain().await;

@@ -35,7 +35,7 @@ pub(crate) struct ControlRole {
 
 impl ControlRole {
     /// Starts the API, with the token that was given or the data directory's.
-    pub(crate) fn start(
+    pub(crate) async fn start(
         member: &Member,
         options: &ControlOptions,
         token: Option<&str>,
@@ -46,7 +46,7 @@ impl ControlRole {
         let artifacts: Arc<dyn Artifacts> = Arc::clone(&member.artifacts) as _;
         let platform = Arc::new(RemotePlatform::new(member, options.gateway_url.clone()));
         let secrets = member.secrets.clone().context("the control API needs the cluster's secrets")?;
-        let key_value = None;
+        let key_value = Some(member.key_value().await?);
         let stores = Stores { registry: Arc::clone(&registry), artifacts: Arc::clone(&artifacts), key_value, secrets };
         let control = Control::new(ControlConfig::new(token), stores, platform);
         tokio::spawn(collect(registry, artifacts));

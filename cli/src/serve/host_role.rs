@@ -128,8 +128,11 @@ impl HostRole {
         if let Some(secrets) = &member.secrets {
             tokio::spawn(Arc::clone(secrets).tell_of_other_keys());
         }
-        let reach =
-            Reach { functions: Some(Arc::clone(&functions) as _), secrets: member.secrets.clone(), ..Reach::default() };
+        let reach = Reach {
+            key_value: Some(member.key_value().await?),
+            functions: Some(Arc::clone(&functions) as _),
+            secrets: member.secrets.clone(),
+        };
         let host = start_host(limits, &member.data_dir, Arc::clone(&artifacts), reach)?;
         functions.follow(others(member), member.registry.watch());
         let snapshot = Arc::clone(&member.registry.watch().borrow());

@@ -4,10 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samovar_cluster::Vault;
 use samovar_cluster::embedded::DataDir;
-use samovar_cluster::nats::{Nats, NatsArtifacts, NatsGateways, NatsMembership, NatsRegistry, NatsSecrets};
+use samovar_cluster::nats::{
+    Nats, NatsArtifacts, NatsGateways, NatsKeyValue, NatsMembership, NatsRegistry, NatsSecrets,
+};
+use samovar_cluster::redis::{RedisConfig, RedisKeyValue};
+use samovar_cluster::{KeyValue, Vault};
 use samovar_hop::{Connector, Identity};
+use tokio::sync::OnceCell;
 
 use super::member_options::Membership;
 use super::peers::{HostCaller, HostPeers};
@@ -30,12 +34,16 @@ pub(crate) struct Member {
     pub(crate) secrets: Option<Arc<Vault>>,
     /// Asks hosts about themselves.
     pub(crate) caller: HostCaller,
+    nats: Nats,
+    redis: Option<RedisConfig>,
+    /// Where buckets are, once a role has asked.
+    key_value: OnceCell<Arc<dyn KeyValue>>,
 }
 
 impl Member {
     /// Joins the cluster; while NATS is away, goes by what this directory's last user knew.
     pub(crate) async fn join(membership: Membership, data_dir: Option<&Path>) -> anyhow::Result<Self> {
-        let Membership { mut nats, identity, secret_keys } = membership;
+        let Membership { mut nats, identity, secret_keys, redis } = membership;
         let data_dir = DataDir::open(data_dir.map_or_else(default_data_dir, Path::to_owned))?;
         if NatsRegistry::is_known(&data_dir) {
             nats.away_patience = WITHOUT_NATS;
@@ -53,6 +61,31 @@ impl Member {
         let caller = HostCaller::new(connector.clone());
         let artifacts = Arc::new(NatsArtifacts::open(&nats, &data_dir)?);
         artifacts.set_peers(Arc::new(HostPeers::new(caller.clone(), Arc::clone(&membership) as _)));
-        Ok(Self { data_dir, identity, connector, registry, artifacts, membership, gateways, secrets, caller })
+        Ok(Self {
+            data_dir,
+            identity,
+            connector,
+            registry,
+            artifacts,
+            membership,
+            gateways,
+            secrets,
+            caller,
+            nats,
+            redis,
+            key_value: OnceCell::new(),
+        })
+    }
+
+    /// Where functions' buckets are: in NATS, or in the Redis of `--kv`. The same for all roles of the process.
+    pub(crate) async fn key_value(&self) -> anyhow::Result<Arc<dyn KeyValue>> {
+        let open = async || {
+            let opened: Arc<dyn KeyValue> = match &self.redis {
+                Some(config) => Arc::new(RedisKeyValue::open(config).await?),
+                None => Arc::new(NatsKeyValue::open(&self.nats)),
+            };
+            anyhow::Ok(opened)
+        };
+        self.key_value.get_or_try_init(open).await.cloned()
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use samovar_cluster::nats::{ClientCertificate, NatsConfig};
+use samovar_cluster::redis::RedisConfig;
 use samovar_hop::{Identity, TlsFiles};
 use serde::Deserialize;
 
@@ -52,6 +53,10 @@ pub(crate) struct MemberOptions {
     /// Its key
     #[arg(long, value_name = "FILE", env = "SAMOVAR_CLUSTER_KEY", hide_env_values = true)]
     cluster_key: Option<PathBuf>,
+    /// Where functions' buckets are kept, as in redis://10.0.0.1:6379, or rediss:// for TLS [default: with everything else, in
+    /// NATS, or without --join in the data directory]
+    #[arg(long, value_name = "URL", env = "SAMOVAR_KV", hide_env_values = true)]
+    kv: Option<String>,
     /// A TOML file with any of these options, where they are not given otherwise
     #[arg(long, value_name = "FILE", env = "SAMOVAR_CLUSTER_CONFIG", hide_env_values = true)]
     #[serde(skip)]
@@ -64,6 +69,8 @@ pub(crate) struct Membership {
     pub(crate) identity: Identity,
     /// Of a process that has to do with secrets, as a gateway has not.
     pub(crate) secret_keys: Option<Keys>,
+    /// Where buckets are, if not in NATS.
+    pub(crate) redis: Option<RedisConfig>,
 }
 
 impl Membership {
@@ -87,7 +94,7 @@ impl MemberOptions {
                         SAMOVAR_JOIN; `samovar up` without it runs all on this machine";
             return Err(Usage(format!("this process belongs to a cluster, and {help}")).into());
         }
-        let identity = options.identity()?;
+        let (identity, redis) = (options.identity()?, options.redis_config()?);
         let mut nats = NatsConfig::new(options.join);
         nats.credentials = options.nats_credentials;
         nats.root_ca = options.nats_ca;
@@ -102,7 +109,28 @@ impl MemberOptions {
         if let Some(replicas) = options.replicas {
             nats.replicas = replicas;
         }
-        Ok(Membership { nats, identity, secret_keys: None })
+        Ok(Membership { nats, identity, secret_keys: None, redis })
+    }
+
+    /// Where buckets are, if in Redis.
+    pub(crate) fn redis(&self) -> anyhow::Result<Option<RedisConfig>> {
+        self.merged()?.redis_config()
+    }
+
+    fn redis_config(&self) -> anyhow::Result<Option<RedisConfig>> {
+        let Some(url) = &self.kv else { return Ok(None) };
+        // What else could be read, such as the path of a socket, is no address that all members share.
+        if !["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme)) {
+            let help = "--kv says where functions' buckets are kept: give redis://HOST:PORT, or rediss://HOST:PORT for TLS; \
+                        leave it out to keep them in NATS, or without --join in the data directory";
+            return Err(Usage(help.to_owned()).into());
+        }
+        let mut config = RedisConfig::new(url.clone());
+        if let Some(namespace) = &self.namespace {
+            config.namespace.clone_from(namespace);
+        }
+        config.address().map_err(|error| Usage(format!("--kv: {error}")))?;
+        Ok(Some(config))
     }
 
     fn identity(&self) -> anyhow::Result<Identity> {
@@ -142,6 +170,7 @@ impl MemberOptions {
             cluster_ca: given.cluster_ca.or(file.cluster_ca),
             cluster_cert: given.cluster_cert.or(file.cluster_cert),
             cluster_key: given.cluster_key.or(file.cluster_key),
+            kv: given.kv.or(file.kv),
             cluster_config: None,
         })
     }
@@ -195,6 +224,18 @@ mod tests {
         let half = MemberOptions { join: join.clone(), cluster_ca: Some("ca".into()), ..MemberOptions::default() };
         assert!(refusal(&half).contains("give all three"));
         assert!(refusal(&MemberOptions::default()).contains("--join nats://10.0.0.1:4222"));
+    }
+
+    #[test]
+    fn a_place_for_buckets_is_read_and_its_password_is_never_told() {
+        let (_dir, mut options) = options("kv = \"rediss://:hunter2@10.0.0.9\"\nnamespace = \"blue\"\n");
+        let redis = options.redis().unwrap().unwrap();
+        assert_eq!((redis.address().unwrap(), redis.namespace), ("10.0.0.9:6379".to_owned(), "blue".to_owned()));
+        for bad in ["10.0.0.9:6379", "nats://:hunter2@x:1", "redis://:hunter2@x:port", "unix:///run/redis"] {
+            options.kv = Some(bad.to_owned());
+            let text = format!("{:#}", options.redis().unwrap_err());
+            assert!(text.contains("--kv") && text.contains("redis://HOST:PORT") && !text.contains("hunter2"), "{text}");
+        }
     }
 
     #[test]

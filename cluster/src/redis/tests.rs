@@ -1,15 +1,17 @@
 //! The contract against a real server, and what is this backend's own.
 
-mod server;
-
 use std::sync::Arc;
 
 use samovar_model::Span;
+use samovar_test_redis::Server;
 
-use self::server::Server;
 use super::{RedisConfig, RedisConfigError, RedisKeyValue};
 use crate::contract::key_value::{Stores, bucket, key_value_tests, put, value};
 use crate::{KeyValue, KeyValueError};
+
+fn config(server: &Server) -> RedisConfig {
+    RedisConfig::new(server.url())
+}
 
 /// One server, and one process after the other.
 struct Kept {
@@ -24,7 +26,7 @@ impl Stores for Kept {
     }
 
     async fn open(&self) -> Arc<dyn KeyValue> {
-        Arc::new(RedisKeyValue::open(&self.server.config()).await.unwrap())
+        Arc::new(RedisKeyValue::open(&config(&self.server)).await.unwrap())
     }
 }
 
@@ -33,7 +35,7 @@ key_value_tests!(Kept);
 #[tokio::test]
 async fn a_server_that_is_away_is_said_to_be_and_is_used_when_it_is_back() {
     let mut server = Server::start("");
-    let (store, bucket) = (RedisKeyValue::open(&server.config()).await.unwrap(), bucket("a"));
+    let (store, bucket) = (RedisKeyValue::open(&config(&server)).await.unwrap(), bucket("a"));
     put(&store, &bucket, "k", "x").await;
     server.kill();
     let begun = std::time::Instant::now();
@@ -58,7 +60,7 @@ async fn a_server_that_is_away_is_said_to_be_and_is_used_when_it_is_back() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_not_waited_for_long() {
     let server = Server::start("");
-    let (store, bucket) = (RedisKeyValue::open(&server.config()).await.unwrap(), bucket("a"));
+    let (store, bucket) = (RedisKeyValue::open(&config(&server)).await.unwrap(), bucket("a"));
     server.stop();
     let begun = std::time::Instant::now();
     let (read, written) = tokio::join!(store.get(&bucket, "k"), store.increment(&bucket, "n", 1));
@@ -71,10 +73,10 @@ async fn a_server_that_does_not_answer_is_not_waited_for_long() {
 #[tokio::test]
 async fn a_process_starts_without_the_server_and_not_with_a_wrong_login() {
     let server = Server::start("requirepass sesame");
-    let refused = RedisKeyValue::open(&server.config()).await.err().expect("a refusal");
+    let refused = RedisKeyValue::open(&config(&server)).await.err().expect("a refusal");
     assert!(matches!(refused, RedisConfigError::Refused { .. }), "{refused}");
     assert!(refused.to_string().contains("give the login"), "{refused}");
-    let login = RedisConfig::new(server.config().url.replace("redis://", "redis://:sesame@"));
+    let login = RedisConfig::new(server.url().replace("redis://", "redis://:sesame@"));
     put(&RedisKeyValue::open(&login).await.unwrap(), &bucket("a"), "k", "x").await;
     assert!(RedisKeyValue::open(&RedisConfig::new("redis://127.0.0.1:1")).await.is_ok());
 }
@@ -84,7 +86,7 @@ async fn two_clusters_share_a_server_by_namespaces() {
     let server = Server::start("");
     let bucket = bucket("a");
     for namespace in ["blue", "green"] {
-        let config = RedisConfig { namespace: namespace.to_owned(), ..server.config() };
+        let config = RedisConfig { namespace: namespace.to_owned(), ..config(&server) };
         let store = RedisKeyValue::open(&config).await.unwrap();
         assert_eq!(value(&store, &bucket, "k").await, None);
         put(&store, &bucket, "k", namespace).await;

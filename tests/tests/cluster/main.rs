@@ -7,6 +7,7 @@ mod cold_start;
 mod failures;
 mod function_secrets;
 mod joining;
+mod key_value;
 mod network;
 mod routing;
 mod secrets;
