@@ -162,7 +162,10 @@ pub enum JobsError {
         actual: u64,
     },
     /// The store holds as much as it may.
-    #[error("the store of jobs is full ({used} of {limit} bytes used, {more} more wanted)")]
+    #[error(
+        "the store of jobs is full ({used} of {limit} bytes used, {more} more wanted): `samovar jobs purge` makes room, and \
+         --jobs-max-bytes says how much there is"
+    )]
     Full {
         /// What it holds.
         used: u64,

@@ -1,7 +1,8 @@
 //! Buckets and their values, for people: looking, putting, deleting, clearing. `transfer` takes them out and puts them back.
 //!
 //! A bucket's rules stand in the manifests of the functions that are granted it. What no function is granted can still be read,
-//! exported, deleted and cleared, and takes no values: nobody would say how long to keep them, or how many.
+//! exported, deleted and cleared as long as it holds something, and takes no values: nobody would say how long to keep them, or
+//! how many. What neither is granted nor holds anything is most likely misspelt, and refused.
 
 mod transfer;
 
@@ -86,10 +87,18 @@ impl Control {
         self.grants().into_iter().map(|(_, bucket)| bucket).find(|bucket| bucket.id == *id)
     }
 
-    /// The bucket for reading and deleting, where its rules do not matter.
-    fn bucket(&self, id: BucketId) -> Bucket {
+    /// The bucket for reading and deleting, where its rules do not matter: one that a function is granted, or that holds
+    /// something.
+    async fn bucket(&self, id: BucketId) -> Result<Bucket, Problem> {
+        if let Some(granted) = self.granted(&id) {
+            return Ok(granted);
+        }
+        if !self.key_value()?.buckets().await?.iter().any(|held| held.id == id) {
+            let words = "no function is granted it, and nothing is in it; `samovar kv buckets` shows what there is";
+            return Err(Problem::new(Kind::NoBucket, format!("no bucket `{id}`: {words}")));
+        }
         let BucketGrant { ttl, max_bytes, durability, .. } = BucketGrant::default();
-        Bucket { id, ttl, max_bytes, durability }
+        Ok(Bucket { id, ttl, max_bytes, durability })
     }
 
     /// The bucket for writing.
@@ -107,7 +116,10 @@ impl Control {
         let refused = || {
             Problem::new(
                 Kind::NoBucket,
-                format!("no function is granted bucket `{id}`: {manifest}, at the next deploy"),
+                format!(
+                    "no function is granted bucket `{id}`: {manifest}, at the next deploy; `samovar kv buckets` shows \
+                     what there is"
+                ),
             )
         };
         self.granted(id).ok_or_else(refused)
@@ -143,8 +155,12 @@ fn summaries(held: Vec<BucketUsage>, grants: Vec<(FunctionName, Bucket)>) -> Vec
 /// Deletes all that a bucket holds.
 #[utoipa::path(delete, path = "/v1/kv/{bucket}", operation_id = "clear_bucket", tag = "key-value",
     params(("bucket" = String, Path, description = "`FUNCTION/NAME` with the `/` written `%2F`, or `NAME`")),
-    responses((status = 204, description = "it is empty")))]
+    responses(
+        (status = 204, description = "it is empty"),
+        (status = 404, description = "no such bucket", body = Document, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn clear(State(control): State<Control>, InBucket(bucket): InBucket) -> Result<StatusCode, Problem> {
+    let bucket = control.bucket(bucket).await?.id;
     control.key_value()?.clear(&bucket).await?;
     tracing::info!(%bucket, "cleared");
     Ok(StatusCode::NO_CONTENT)
@@ -167,7 +183,10 @@ pub(crate) struct Keys {
 /// Keys in order, a page at a time.
 #[utoipa::path(get, path = "/v1/kv/{bucket}/keys", operation_id = "list_keys", tag = "key-value",
     params(("bucket" = String, Path, description = "`FUNCTION/NAME` with the `/` written `%2F`, or `NAME`"), Keys),
-    responses((status = 200, body = KeyPage)))]
+    responses(
+        (status = 200, body = KeyPage),
+        (status = 404, description = "no such bucket", body = Document, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn keys(
     State(control): State<Control>,
     InBucket(bucket): InBucket,
@@ -178,7 +197,8 @@ pub(crate) async fn keys(
         let words = format!("the query: limit: {limit}: it must be 1 to {MAX_KEYS}");
         return Err(Problem::new(Kind::BadRequest, words));
     }
-    let page = control.key_value()?.list(&control.bucket(bucket), Range { prefix, after, limit }).await?;
+    let bucket = control.bucket(bucket).await?;
+    let page = control.key_value()?.list(&bucket, Range { prefix, after, limit }).await?;
     Ok(axum::Json(KeyPage { keys: page.keys, more: page.more }))
 }
 
@@ -188,11 +208,12 @@ pub(crate) async fn keys(
         ("key" = String, Path, description = "percent-encoded")),
     responses(
         (status = 200, description = "the value's bytes", content_type = "application/octet-stream"),
-        (status = 404, description = "no such value", body = Document, content_type = "application/problem+json"),
+        (status = 404, description = "no such bucket or value", body = Document, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn get(State(control): State<Control>, AtKey(bucket, key): AtKey) -> Result<Response, Problem> {
     let missing = Problem::new(Kind::NoValue, format!("bucket `{bucket}` has no key `{key}`"));
-    let entry = control.key_value()?.get(&control.bucket(bucket), &key).await?.ok_or(missing)?;
+    let bucket = control.bucket(bucket).await?;
+    let entry = control.key_value()?.get(&bucket, &key).await?.ok_or(missing)?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/octet-stream"));
     headers.extend(format!("\"{}\"", entry.version).parse().ok().map(|version| (ETAG, version)));
@@ -235,8 +256,12 @@ async fn value(body: Body, key: &str) -> Result<Bytes, Problem> {
 #[utoipa::path(delete, path = "/v1/kv/{bucket}/values/{key}", operation_id = "delete_value", tag = "key-value",
     params(("bucket" = String, Path, description = "`FUNCTION/NAME` with the `/` written `%2F`, or `NAME`"),
         ("key" = String, Path, description = "percent-encoded")),
-    responses((status = 204, description = "it is not there any more")))]
+    responses(
+        (status = 204, description = "it is not there any more"),
+        (status = 404, description = "no such bucket", body = Document, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn delete(State(control): State<Control>, AtKey(bucket, key): AtKey) -> Result<StatusCode, Problem> {
-    control.key_value()?.write(&control.bucket(bucket), vec![Write { key, value: None }]).await?;
+    let bucket = control.bucket(bucket).await?;
+    control.key_value()?.write(&bucket, vec![Write { key, value: None }]).await?;
     Ok(StatusCode::NO_CONTENT)
 }

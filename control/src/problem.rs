@@ -97,7 +97,7 @@ impl Kind {
             Self::NoJobs => (StatusCode::CONFLICT, "no-jobs", "the platform has no jobs"),
             Self::NotToRetry => (StatusCode::CONFLICT, "not-to-retry", "the job cannot be retried now"),
             Self::NoHost => (StatusCode::NOT_FOUND, "no-such-host", "no such host"),
-            Self::NoBucket => (StatusCode::NOT_FOUND, "no-such-bucket", "no function is granted the bucket"),
+            Self::NoBucket => (StatusCode::NOT_FOUND, "no-such-bucket", "no such bucket"),
             Self::NoValue => (StatusCode::NOT_FOUND, "no-such-value", "no such value"),
             Self::BucketFull => (StatusCode::INSUFFICIENT_STORAGE, "bucket-full", "the bucket is full"),
             Self::NoKeyValue => (StatusCode::CONFLICT, "no-key-value", "the platform has no key-value store"),

@@ -185,3 +185,31 @@ impl JobRefusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_is_never_accepted_where_the_store_of_jobs_is_away_and_may_come_again() {
+        for (error, detail) in [
+            (
+                JobsError::Unavailable("no answer in 5s".to_owned()),
+                "the store of jobs is not available: no answer in 5s",
+            ),
+            (
+                JobsError::Unknown("the connection broke".to_owned()),
+                "it is not known whether the store of jobs has stored the change: the connection broke",
+            ),
+        ] {
+            let response: Response<http_body_util::Full<Bytes>> =
+                Problem::from(JobRefusal::Store(error)).respond(&RequestId::from_number(7));
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+            assert!(!response.headers().contains_key(header::LOCATION));
+            let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+            let problem: api::Problem = serde_json::from_slice(&body).unwrap();
+            assert_eq!((problem.kind.as_str(), problem.detail.as_str()), ("/problems/jobs-unavailable", detail));
+        }
+    }
+}

@@ -30,11 +30,11 @@ const MAX_RESOURCES_PER_REQUEST: usize = 100;
 const MAX_HANDLES: usize = 5_000;
 
 /// What one call of the host may hand over, in the host's own form of it. The largest that is of use is a piece of a body.
-const MAX_CALL_BYTES: usize = 96 << 10;
+pub(crate) const MAX_CALL_BYTES: usize = 96 << 10;
 
 /// The same for a function that has a bucket. A value that is too long to be kept should be an error that says so, not the end
 /// of the invocation: twice the longest one comes that far.
-const MAX_VALUE_CALL_BYTES: usize = 2 * MAX_VALUE_BYTES + MAX_CALL_BYTES;
+pub(crate) const MAX_VALUE_CALL_BYTES: usize = 2 * MAX_VALUE_BYTES + MAX_CALL_BYTES;
 
 /// Names and values of one set of headers, with 32 to 40 bytes for each as in wasmtime's count.
 const MAX_FIELDS_BYTES: usize = 32 << 10;

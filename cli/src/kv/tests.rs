@@ -159,3 +159,13 @@ fn what_names_no_bucket_is_wrong_usage() {
     assert!(wrong.contains("`a/b/c` names no bucket: write FUNCTION/NAME"), "{wrong}");
     assert!(Cli::try_parse_from(["samovar", "kv", "put", "a", "k", "v", "--file", "f"]).is_err());
 }
+
+#[test]
+fn what_cannot_be_a_key_is_wrong_usage() {
+    for (key, bytes) in [("", 0), (&*"k".repeat(257), 257)] {
+        for command in [&["get", "a", key][..], &["put", "a", key, "v"], &["delete", "a", "b", key]] {
+            let wrong = Cli::try_parse_from(["samovar", "kv"].iter().chain(command)).unwrap_err().to_string();
+            assert!(wrong.contains(&format!("a key of {bytes} bytes: it must have 1 to 256")), "{wrong}");
+        }
+    }
+}

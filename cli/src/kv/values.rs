@@ -5,12 +5,20 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use samovar_model::{BucketId, MAX_VALUE_BYTES};
+use samovar_model::{BucketId, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 use super::place;
 use crate::Usage;
 use crate::console::Console;
 use crate::control::Control;
+
+/// Reads a key. An empty one would be another path of the control API, and its refusal would speak of that.
+fn key(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=MAX_KEY_BYTES => Ok(text.to_owned()),
+        bytes => Err(format!("a key of {bytes} bytes: it must have 1 to {MAX_KEY_BYTES}")),
+    }
+}
 
 /// Print a value
 #[derive(Debug, Args)]
@@ -25,7 +33,7 @@ pub(super) struct GetArgs {
     #[arg(value_name = "BUCKET")]
     bucket: BucketId,
     /// The key
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", value_parser = key)]
     key: String,
     /// Write the value to a file instead
     #[arg(long, short, value_name = "FILE")]
@@ -55,7 +63,7 @@ pub(super) struct PutArgs {
     #[arg(value_name = "BUCKET")]
     bucket: BucketId,
     /// The key: 1 to 256 bytes
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", value_parser = key)]
     key: String,
     /// The value, 1 MiB at most
     #[arg(value_name = "VALUE", conflicts_with = "file")]
@@ -107,7 +115,7 @@ pub(super) struct DeleteArgs {
     #[arg(value_name = "BUCKET")]
     bucket: BucketId,
     /// The keys
-    #[arg(value_name = "KEY", required = true)]
+    #[arg(value_name = "KEY", required = true, value_parser = key)]
     keys: Vec<String>,
 }
 

@@ -51,7 +51,10 @@ pub(crate) struct Selection {
 /// What is written meanwhile may be in it or not. When the store fails half-way, the answer breaks off rather than end.
 #[utoipa::path(get, path = "/v1/kv/{bucket}/export", operation_id = "export_bucket", tag = "key-value",
     params(("bucket" = String, Path, description = "`FUNCTION/NAME` with the `/` written `%2F`, or `NAME`"), Selection),
-    responses((status = 200, description = "JSON lines", body = ExportedValue, content_type = "application/x-ndjson")))]
+    responses(
+        (status = 200, description = "JSON lines", body = ExportedValue, content_type = "application/x-ndjson"),
+        (status = 404, description = "no such bucket", body = Document, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn export(
     State(control): State<Control>,
     InBucket(bucket): InBucket,
@@ -59,7 +62,7 @@ pub(crate) async fn export(
 ) -> Result<Response, Problem> {
     let store = Arc::clone(control.key_value()?);
     // A store that is away is told before the answer has begun.
-    let bucket = control.bucket(bucket);
+    let bucket = control.bucket(bucket).await?;
     store.list(&bucket, Range { prefix: prefix.clone(), after: None, limit: 1 }).await?;
     let body = Body::from_stream(lines(store, bucket, prefix));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())

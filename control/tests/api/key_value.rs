@@ -77,12 +77,29 @@ async fn what_no_function_is_granted_any_more_can_be_read_and_cleared_and_takes_
     let list: BucketList = api.get("/v1/kv").await.json();
     assert_eq!((list.buckets.len(), list.buckets[0].functions.len(), &list.buckets[0].rules), (1, 0, &None));
     let words = "no function is granted bucket `shop/sessions`: `[function.shop.kv]` with `sessions = {}` makes it that \
-                 function's, at the next deploy";
+                 function's, at the next deploy; `samovar kv buckets` shows what there is";
     let refused = put(&api, "/v1/kv/shop%2Fsessions/values/key", "new").await.problem();
     assert_eq!(refused, problem(404, "no-such-bucket", words));
     assert_eq!(api.post("/v1/kv/shop%2Fsessions/import", "").await.problem().1, "no-such-bucket");
     assert_eq!(api.delete("/v1/kv/shop%2Fsessions").await.status, 204);
     assert_eq!(api.get("/v1/kv").await.json::<BucketList>().buckets, []);
+}
+
+#[tokio::test]
+async fn a_misspelt_bucket_is_refused_whatever_is_done_with_it() {
+    let api = shop().await;
+    let expected = problem(
+        404,
+        "no-such-bucket",
+        "no bucket `shop/sesions`: no function is granted it, and nothing is in it; `samovar kv buckets` shows what there is",
+    );
+    for path in ["keys", "export", "values/key"] {
+        assert_eq!(api.get(&format!("/v1/kv/shop%2Fsesions/{path}")).await.problem(), expected, "{path}");
+    }
+    for path in ["", "/values/key"] {
+        assert_eq!(api.delete(&format!("/v1/kv/shop%2Fsesions{path}")).await.problem(), expected, "{path}");
+    }
+    assert_eq!(api.get("/v1/kv/all/keys").await.status, 200, "one that is granted may be empty");
 }
 
 #[tokio::test]

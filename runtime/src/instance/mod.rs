@@ -11,6 +11,7 @@ use samovar_model::{ComponentKind, Fault, Settings};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use crate::code::Code;
+use crate::guest::{MAX_CALL_BYTES, MAX_VALUE_CALL_BYTES};
 use crate::interfaces::Granted;
 use crate::interfaces::stdio::InstanceLog;
 use crate::lane::Lane;
@@ -161,7 +162,14 @@ pub(crate) fn describe(error: &wasmtime::Error) -> String {
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         return format!("called exit with status {}", exit.0);
     }
-    let reason = error.root_cause().to_string();
+    let mut reason = error.root_cause().to_string();
+    if reason.contains("fuel allocated for hostcalls") {
+        // wasmtime's words alone tell a function's author nothing of what to change.
+        let (usual, values) = (MAX_CALL_BYTES >> 10, MAX_VALUE_CALL_BYTES >> 20);
+        reason += &format!(
+            "; one call takes {usual} KiB, or {values} MiB where the function has a bucket: send less at once"
+        );
+    }
     let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
     match backtrace.trim_end() {
         "" => reason,

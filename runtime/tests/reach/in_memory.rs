@@ -1,7 +1,7 @@
 //! A key-value store that forgets everything, and that can be told to keep its callers waiting.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -17,6 +17,8 @@ pub(crate) struct InMemory {
     gate: Semaphore,
     /// Calls that have begun.
     pub(crate) calls: AtomicU64,
+    /// Whether it cannot be reached.
+    pub(crate) is_away: AtomicBool,
     /// The most bytes that one read has given back.
     pub(crate) largest_read: AtomicU64,
 }
@@ -28,6 +30,7 @@ impl InMemory {
             versions: AtomicU64::new(1),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             calls: AtomicU64::new(0),
+            is_away: AtomicBool::new(false),
             largest_read: AtomicU64::new(0),
         }
     }
@@ -42,10 +45,13 @@ impl InMemory {
         self.gate.add_permits(Semaphore::MAX_PERMITS);
     }
 
-    async fn entries(&self) -> MutexGuard<'_, BTreeMap<(String, String), Entry>> {
+    async fn entries(&self) -> Result<MutexGuard<'_, BTreeMap<(String, String), Entry>>, KeyValueError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         drop(self.gate.acquire().await.expect("it is never closed for good"));
-        self.entries.lock().expect("no test crashes inside")
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(KeyValueError::Unavailable("nobody answers".to_owned()));
+        }
+        Ok(self.entries.lock().expect("no test crashes inside"))
     }
 
     fn entry(&self, value: Bytes) -> Entry {
@@ -60,11 +66,11 @@ fn place(bucket: &Bucket, key: &str) -> (String, String) {
 #[async_trait]
 impl KeyValue for InMemory {
     async fn get(&self, bucket: &Bucket, key: &str) -> Result<Option<Entry>, KeyValueError> {
-        Ok(self.entries().await.get(&place(bucket, key)).cloned())
+        Ok(self.entries().await?.get(&place(bucket, key)).cloned())
     }
 
     async fn get_many(&self, bucket: &Bucket, keys: &[String]) -> Result<Vec<Option<Entry>>, KeyValueError> {
-        let entries = self.entries().await;
+        let entries = self.entries().await?;
         let found: Vec<_> = keys.iter().map(|key| entries.get(&place(bucket, key)).cloned()).collect();
         let bytes = found.iter().flatten().map(|entry| entry.value.len() as u64).sum();
         self.largest_read.fetch_max(bytes, Ordering::Relaxed);
@@ -72,7 +78,7 @@ impl KeyValue for InMemory {
     }
 
     async fn write(&self, bucket: &Bucket, writes: Vec<Write>) -> Result<(), KeyValueError> {
-        let mut entries = self.entries().await;
+        let mut entries = self.entries().await?;
         for Write { key, value } in writes {
             match value {
                 Some(value) => entries.insert(place(bucket, &key), self.entry(value)),
@@ -83,7 +89,7 @@ impl KeyValue for InMemory {
     }
 
     async fn swap(&self, bucket: &Bucket, key: &str, version: u64, value: Bytes) -> Result<Swapped, KeyValueError> {
-        let mut entries = self.entries().await;
+        let mut entries = self.entries().await?;
         if entries.get(&place(bucket, key)).map_or(0, |entry| entry.version) != version {
             return Ok(Swapped::Outdated);
         }
@@ -92,7 +98,7 @@ impl KeyValue for InMemory {
     }
 
     async fn increment(&self, bucket: &Bucket, key: &str, by: i64) -> Result<i64, KeyValueError> {
-        let mut entries = self.entries().await;
+        let mut entries = self.entries().await?;
         let not_a_number = || KeyValueError::NotANumber { bucket: bucket.id.clone(), key: key.to_owned() };
         let now = match entries.get(&place(bucket, key)) {
             None => 0,
@@ -107,7 +113,7 @@ impl KeyValue for InMemory {
     }
 
     async fn list(&self, bucket: &Bucket, range: Range) -> Result<Page, KeyValueError> {
-        let entries = self.entries().await;
+        let entries = self.entries().await?;
         let id = bucket.id.to_string();
         let behind = |key: &&String| range.after.as_ref().is_none_or(|after| *key > after);
         let keys = entries.keys().filter(|(bucket, _)| *bucket == id).map(|(_, key)| key);
@@ -122,7 +128,7 @@ impl KeyValue for InMemory {
 
     async fn clear(&self, bucket: &BucketId) -> Result<(), KeyValueError> {
         let id = bucket.to_string();
-        self.entries().await.retain(|(bucket, _), _| *bucket != id);
+        self.entries().await?.retain(|(bucket, _), _| *bucket != id);
         Ok(())
     }
 }

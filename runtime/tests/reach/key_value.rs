@@ -72,6 +72,22 @@ async fn a_host_without_a_store_says_so() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_away_is_told_for_each_call_and_works_when_it_is_back() {
+    let rig = Rig::start();
+    let shop = rig.function("kv", SHOP).await;
+    shop.call("do=set&key=a&value=1").await;
+    rig.store.is_away.store(true, Ordering::SeqCst);
+    for query in ["do=get&key=a", "do=set&key=a&value=2", "do=increment&key=a&by=1", "do=swap&key=a&value=x", "do=list"]
+    {
+        let (status, answer) = shop.try_call(query).await.expect("an answer");
+        let told = "Error::Other(\"the key-value store is not available: nobody answers\")";
+        assert_eq!((status, answer.as_str()), (409, told), "{query}");
+    }
+    rig.store.is_away.store(false, Ordering::SeqCst);
+    assert_eq!(shop.call("do=get&key=a").await, "1");
+}
+
+#[tokio::test]
 async fn what_the_store_refuses_is_told_in_its_words() {
     let rig = Rig::start();
     let shop = rig.function("kv", SHOP).await;

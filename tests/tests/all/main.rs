@@ -22,6 +22,7 @@ mod logs_and_stats;
 mod outbound;
 mod overload;
 mod reach;
+mod refusals;
 mod routes;
 mod sandbox;
 mod scaling;

@@ -212,7 +212,10 @@ impl Change for Retry {
         };
         let id = self.id;
         let Some(after) = before.clone().retried(Timestamp::now()) else {
-            self.outcome = Err(JobsError::NotToRetry { id, state: before.job.state });
+            // That it is running is known in memory alone.
+            let is_running = self.store.index().running(id).is_some();
+            let state = if is_running { JobState::Running } else { before.job.state };
+            self.outcome = Err(JobsError::NotToRetry { id, state });
             return Ok(());
         };
         // From here on nobody takes it, until it is known how it stands.
