@@ -213,8 +213,9 @@ impl Bucket {
 
     /// The keys that begin with a prefix, page by page; all of them for `""`. What is written meanwhile may be in it or not.
     ///
-    /// The standard interface lists a bucket and knows no prefix, so that keys without it are read as well, and left out here: keep
-    /// what is listed apart in a bucket of its own.
+    /// Keys come in the order of their bytes, and what is read is no more than those with the prefix and the rest of a page (1,000
+    /// keys on the platform). In a cluster with NATS the first page costs a look through the bucket. The standard interface promises
+    /// no order: on a host that lists otherwise all keys are read, and those that do not fit are left out.
     ///
     /// ```
     /// # let answer = samovar_sdk::testing::Host::new().kv("orders").call(async {

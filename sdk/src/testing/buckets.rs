@@ -24,6 +24,24 @@ pub(crate) struct Stored {
     /// Goes up with every write, so that no two have the same.
     writes: u64,
     bytes: usize,
+    #[cfg(test)]
+    listing: Listing,
+}
+
+/// For the SDK's own tests: how often keys were listed, and whether it is done as on other hosts.
+#[cfg(test)]
+#[derive(Debug, Default)]
+struct Listing {
+    pages: u64,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// What other hosts do with a cursor that they have not given.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+enum Elsewhere {
+    Refuse,
+    Begin,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +127,8 @@ impl Bucket {
     }
 
     pub(crate) fn list(&self, cursor: Option<String>) -> Result<(Vec<String>, Option<String>), Fault> {
+        #[cfg(test)]
+        let cursor = self.counted(cursor)?;
         let stored = self.lock();
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         let mut keys: Vec<_> = stored
@@ -121,6 +141,30 @@ impl Bucket {
         keys.truncate(KEYS_IN_A_PAGE);
         let cursor = keys.last().filter(|_| more).cloned();
         Ok((keys, cursor))
+    }
+
+    #[cfg(test)]
+    fn counted(&self, cursor: Option<String>) -> Result<Option<String>, Fault> {
+        let mut stored = self.lock();
+        stored.listing.pages += 1;
+        let is_given = cursor.as_ref().is_none_or(|cursor| stored.values.contains_key(cursor));
+        match stored.listing.elsewhere {
+            Some(Elsewhere::Refuse) if !is_given => Err(Fault::Other("unknown cursor".to_owned())),
+            Some(Elsewhere::Begin) if !is_given => Ok(None),
+            _ => Ok(cursor),
+        }
+    }
+
+    /// How many pages were listed so far.
+    #[cfg(test)]
+    pub(crate) fn pages_listed(&self) -> u64 {
+        self.lock().listing.pages
+    }
+
+    /// From now on a cursor that was not given is refused, or else passed over.
+    #[cfg(test)]
+    pub(crate) fn list_as_elsewhere(&self, refuses: bool) {
+        self.lock().listing.elsewhere = Some(if refuses { Elsewhere::Refuse } else { Elsewhere::Begin });
     }
 
     fn lock(&self) -> MutexGuard<'_, Stored> {
