@@ -19,6 +19,7 @@ demo-cluster: wasm-target nats-server
 test: wasm-target nats-server redis-server guests examples languages
 	scripts/nextest run --workspace
 	$(CARGO) test --workspace --doc
+	$(CARGO) test -p samovar-sdk --features axum,session --lib --test handlers --test reach --test sessions
 	cd examples && $(CARGO) test --release --quiet
 
 # 10,000 asynchronous invocations of the release binary with kill -9 in between: none lost, and how many were run twice.

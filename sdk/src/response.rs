@@ -266,9 +266,21 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
     fn into_response(self) -> Response {
         match self {
             Ok(value) => value.into_response(),
-            Err(error) => error.into_response(),
+            Err(error) => failed(error.into_response()),
         }
     }
+}
+
+/// A handler that ends with an error leaves sessions as they were.
+#[cfg(feature = "session")]
+fn failed(mut response: Response) -> Response {
+    response.extensions_mut().insert(crate::session::Failed);
+    response
+}
+
+#[cfg(not(feature = "session"))]
+fn failed(response: Response) -> Response {
+    response
 }
 
 /// HTML, as a response.

@@ -1,15 +1,16 @@
 //! Sessions: what is known of a caller from one request to the next (feature `session`).
 //!
-//! A handler takes a [`Session`], and ends with [`Session::respond`], which writes what has changed and gives the caller the cookie:
+//! A handler takes a [`Session`] and changes it. When the handler has answered, what has changed is kept, and the answer gets the
+//! cookie:
 //!
 //! ```
-//! use samovar_sdk::{Response, Result, handler, session::Session, testing::Host};
+//! use samovar_sdk::{Result, handler, session::Session, testing::Host};
 //!
 //! #[handler]
-//! async fn visits(mut session: Session) -> Result<Response> {
+//! async fn visits(mut session: Session) -> Result<String> {
 //!     let visits = session.get::<u32>("visits").unwrap_or(0) + 1;
 //!     session.insert("visits", visits)?;
-//!     session.respond(format!("visit {visits}\n")).await
+//!     Ok(format!("visit {visits}\n"))
 //! }
 //!
 //! # use samovar_sdk::{Body, Request};
@@ -20,7 +21,10 @@
 //! let again = Request::get("/").header("cookie", first.cookies()).body(Body::empty()).unwrap();
 //! assert_eq!(host.serve(visits, again).text(), "visit 2\n");
 //! ```
-//! An error that leaves the handler before (with `?`) changes nothing.
+//! A handler that ends with an `Err` changes nothing; an answer with a status like 403 that is no `Err` does. Where a session cannot be
+//! kept, since its bucket is away or it is too long for a cookie, the caller gets that error in the answer's place. A session that has
+//! not changed is kept anew once a minute, so that it lasts while it is used. What changes it after the answer's head, while a body
+//! streams, comes too late and is refused.
 //!
 //! # Where it is kept
 //! A plain [`Session`] is in the caller's cookie, encrypted and signed: nothing is stored, but what it holds is short (about 2.5 KB of
@@ -43,22 +47,25 @@
 //! own. A cookie that was tampered with, is too old or was sealed with a key that is gone is no error: the session is empty.
 
 mod kinds;
+mod open;
 mod place;
 mod record;
 mod seal;
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
 use http::request::Parts;
-use http::{HeaderValue, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, FromRequestParts, IntoResponse, Reads, Response, Result};
+use crate::{Error, FromRequestParts, Reads, Result};
 pub use kinds::{InBucket, InCookie, Sessions};
+pub(crate) use open::{Failed, keeping};
+use open::{Shared, State, lock};
 pub use place::Place;
 use place::{End, Keep, Visit};
 use record::Record;
@@ -71,28 +78,32 @@ const KEPT_ANEW_AFTER: Duration = Duration::from_secs(60);
 /// What browsers take as one cookie, name and attributes included.
 const MAX_COOKIE_BYTES: usize = 4096;
 
-/// What is known of a caller, by name. Changes are kept by [`respond`](Self::respond), with which a handler ends.
+/// What is known of a caller, by name. What changes it is kept when the handler has answered.
 ///
 /// ```
 /// use samovar_sdk::{Response, Result, session::{InBucket, Session}};
 ///
 /// async fn log_in(mut session: Session<InBucket>) -> Result<Response> {
 ///     // … after the password was right:
-///     session.insert("user", "ann")?;
 ///     session.renew();
-///     session.respond(Response::redirect("/")?).await
+///     session.insert("user", "ann")?;
+///     Response::redirect("/")
 /// }
 /// ```
 pub struct Session<S: Sessions = InCookie> {
-    keys: Keys,
-    visit: Visit,
+    open: Shared,
     kind: PhantomData<fn() -> S>,
 }
 
 impl<S: Sessions> FromRequestParts for Session<S> {
     const READS: Reads = Reads::HEADERS;
 
+    /// Several of a kind, of an extractor and of the handler itself, are one session.
     async fn from_request_parts(parts: &mut Parts) -> Result<Self> {
+        let kind = TypeId::of::<S>();
+        if let Some(open) = open::find(kind) {
+            return Ok(Self { open, kind: PhantomData });
+        }
         let keys = Keys::read(S::SECRET)?;
         let (mut found, mut came_with) = (None, keys.open(&parts.headers, &cookie_name::<S>()));
         if let Some(cookie) = &came_with {
@@ -102,7 +113,8 @@ impl<S: Sessions> FromRequestParts for Session<S> {
             came_with = None;
         }
         let visit = Visit { came_with, record: found.unwrap_or_else(Record::new), changes: Vec::new(), end: End::Keep };
-        Ok(Self { keys, visit, kind: PhantomData })
+        let open = open::enter(kind, visit, keys, |session| Box::pin(keep::<S>(session)))?;
+        Ok(Self { open, kind: PhantomData })
     }
 }
 
@@ -121,7 +133,7 @@ impl<S: Sessions> Session<S> {
     /// }
     /// ```
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        T::deserialize(self.visit.record.data.get(name)?).ok()
+        T::deserialize(lock(&self.open).visit.record.data.get(name)?).ok()
     }
 
     /// Whether it holds nothing.
@@ -134,13 +146,13 @@ impl<S: Sessions> Session<S> {
     /// }
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.visit.record.data.is_empty()
+        lock(&self.open).visit.record.data.is_empty()
     }
 
     /// Sets a value.
     ///
     /// # Errors
-    /// It cannot be written as JSON.
+    /// It cannot be written as JSON; or the handler has answered already, so that it would be lost.
     ///
     /// ```
     /// use samovar_sdk::{Result, session::Session};
@@ -150,8 +162,11 @@ impl<S: Sessions> Session<S> {
     /// }
     /// ```
     pub fn insert(&mut self, name: &str, value: impl Serialize) -> Result<()> {
-        self.change(name, Some(serde_json::to_value(value)?));
-        Ok(())
+        let value = serde_json::to_value(value)?;
+        if self.change(name, Some(value)) {
+            return Ok(());
+        }
+        Err(Error::internal(format!("session: {TOO_LATE}, and `{name}` would be lost: set it before")))
     }
 
     /// Removes a value, which need not be there.
@@ -164,7 +179,9 @@ impl<S: Sessions> Session<S> {
     /// }
     /// ```
     pub fn remove(&mut self, name: &str) {
-        self.change(name, None);
+        if !self.change(name, None) {
+            too_late();
+        }
     }
 
     /// Gives it a new name in its bucket, and its whole lifetime again: to be called where somebody logs in, so that who knew the
@@ -179,7 +196,7 @@ impl<S: Sessions> Session<S> {
     /// }
     /// ```
     pub fn renew(&mut self) {
-        self.visit.end = End::Renew;
+        self.end(End::Renew);
     }
 
     /// Ends it: what it holds is gone, and so is the cookie. One that is kept in the cookie ends for this caller alone: a copy of it is
@@ -190,80 +207,77 @@ impl<S: Sessions> Session<S> {
     ///
     /// async fn log_out(mut session: Session) -> Result<Response> {
     ///     session.destroy();
-    ///     session.respond(Response::redirect("/")?).await
+    ///     Response::redirect("/")
     /// }
     /// ```
     pub fn destroy(&mut self) {
-        self.visit.record.data.clear();
-        self.visit.changes.clear();
-        self.visit.end = End::Destroy;
+        self.end(End::Destroy);
     }
 
-    fn change(&mut self, name: &str, value: Option<serde_json::Value>) {
-        if self.visit.end == End::Destroy {
-            self.visit.end = End::Renew;
+    /// Whether it comes in time.
+    fn change(&mut self, name: &str, value: Option<serde_json::Value>) -> bool {
+        let State { visit, is_answered, .. } = &mut *lock(&self.open);
+        if *is_answered {
+            return false;
+        }
+        if visit.end == End::Destroy {
+            visit.end = End::Renew;
         }
         let change = (name.to_owned(), value);
-        self.visit.record.apply(change.clone());
-        self.visit.changes.push(change);
+        visit.record.apply(change.clone());
+        visit.changes.push(change);
+        true
     }
 
-    /// Keeps what has changed, and gives the answer the cookie that it needs. A session that has not changed is kept anew once a
-    /// minute, so that it lasts while it is used.
-    ///
-    /// # Errors
-    /// The bucket cannot be used ([`kv::Error`](crate::kv::Error)); or a session in a cookie has become too long for it, a 500.
-    ///
-    /// ```
-    /// use samovar_sdk::{Response, Result, session::Session};
-    ///
-    /// async fn hello(session: Session) -> Result<Response> {
-    ///     let name: String = session.get("user").unwrap_or_else(|| "stranger".into());
-    ///     session.respond(format!("hello {name}\n")).await
-    /// }
-    /// ```
-    pub async fn respond(mut self, answer: impl IntoResponse) -> Result<Response> {
-        let mut answer = answer.into_response();
-        let is_due = self.visit.came_with.is_some() && self.visit.record.age() >= KEPT_ANEW_AFTER;
-        let cookie = match self.visit.end {
-            End::Destroy => self.forget().await?,
-            End::Keep if self.visit.changes.is_empty() && !is_due => None,
-            End::Keep | End::Renew => Some(self.keep().await?),
-        };
-        // Dropped without complaint from here on.
-        self.visit.changes.clear();
-        if let Some(cookie) = cookie {
-            let value = HeaderValue::try_from(cookie.to_string())?;
-            answer.headers_mut().append(header::SET_COOKIE, value);
-            // What was made for one caller is for no cache to give to the next.
-            let no_store = HeaderValue::from_static("no-store");
-            answer.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
+    fn end(&mut self, end: End) {
+        let State { visit, is_answered, .. } = &mut *lock(&self.open);
+        if *is_answered {
+            return too_late();
         }
-        Ok(answer)
+        if end == End::Destroy {
+            visit.record.data.clear();
+            visit.changes.clear();
+        }
+        visit.end = end;
     }
+}
 
-    async fn forget(&mut self) -> Result<Option<Cookie<'static>>> {
-        let Some(cookie) = &self.visit.came_with else { return Ok(None) };
+const TOO_LATE: &str = "the handler has answered";
+
+fn too_late() {
+    eprintln!("a session stays as it was: {TOO_LATE}, and it is changed before that or not at all");
+}
+
+/// Keeps what has changed, once there is an answer. The cookie that the answer needs for it.
+async fn keep<S: Sessions>(session: Shared) -> Result<Option<Cookie<'static>>> {
+    let (mut visit, keys) = {
+        let State { visit, keys, is_answered } = &mut *lock(&session);
+        *is_answered = true;
+        let is_due = visit.came_with.is_some() && visit.record.age() >= KEPT_ANEW_AFTER;
+        if visit.end == End::Keep && visit.changes.is_empty() && !is_due {
+            return Ok(None);
+        }
+        (visit.clone(), std::mem::take(keys))
+    };
+    if visit.end == End::Destroy {
+        let Some(cookie) = &visit.came_with else { return Ok(None) };
         S::Place::forget(S::BUCKET, cookie).await?;
-        Ok(Some(removal::<S>()))
+        return Ok(Some(removal::<S>()));
     }
-
-    async fn keep(&mut self) -> Result<Cookie<'static>> {
-        if self.visit.end == End::Renew {
-            self.visit.record.start_again();
-        }
-        self.visit.record.keep();
-        let lasts = self.visit.record.left(S::IDLE, S::LIFETIME);
-        let Some(value) = S::Place::keep(S::BUCKET, &self.visit).await? else { return Ok(removal::<S>()) };
-        let cookie = self.keys.seal(cookie::<S>(value, lasts));
-        let length = cookie.to_string().len();
-        if length > MAX_COOKIE_BYTES {
-            return Err(Error::internal(format!(
-                "session: {length} bytes as a cookie, {MAX_COOKIE_BYTES} at most: keep it in a bucket, as Session<InBucket>"
-            )));
-        }
-        Ok(cookie)
+    if visit.end == End::Renew {
+        visit.record.start_again();
     }
+    visit.record.keep();
+    let lasts = visit.record.left(S::IDLE, S::LIFETIME);
+    let Some(value) = S::Place::keep(S::BUCKET, &visit).await? else { return Ok(Some(removal::<S>())) };
+    let cookie = keys.seal(cookie::<S>(value, lasts));
+    let length = cookie.to_string().len();
+    if length > MAX_COOKIE_BYTES {
+        return Err(Error::internal(format!(
+            "session: {length} bytes as a cookie, {MAX_COOKIE_BYTES} at most: keep it in a bucket, as Session<InBucket>"
+        )));
+    }
+    Ok(Some(cookie))
 }
 
 fn cookie<S: Sessions>(value: String, lasts: Duration) -> Cookie<'static> {
@@ -282,18 +296,9 @@ fn removal<S: Sessions>() -> Cookie<'static> {
     cookie::<S>(String::new(), Duration::ZERO)
 }
 
-/// Says what a handler has forgotten. After an error it is as it should be, so this is no more than a hint.
-impl<S: Sessions> Drop for Session<S> {
-    fn drop(&mut self) {
-        if !self.visit.changes.is_empty() {
-            eprintln!("a session has changed and is not kept: a handler ends with `session.respond(answer).await`");
-        }
-    }
-}
-
 /// Its values are left out: a session's are nobody else's affair.
 impl<S: Sessions> fmt::Debug for Session<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("names", &self.visit.record.data.keys()).finish_non_exhaustive()
+        f.debug_struct("Session").field("names", &lock(&self.open).visit.record.data.keys()).finish_non_exhaustive()
     }
 }

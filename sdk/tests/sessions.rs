@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use samovar_sdk::http::request::Parts;
+use samovar_sdk::http::{Method, StatusCode};
 use samovar_sdk::session::{InBucket, InCookie, Session, Sessions};
 use samovar_sdk::testing::{Answer, Host};
-use samovar_sdk::{Body, Query, Request, Response, Result, kv};
+use samovar_sdk::{Body, FromRequestParts, Query, Request, Result, Router, kv};
 use serde::Deserialize;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -24,7 +26,7 @@ enum Do {
 }
 
 /// One handler for all of it: what it does stands in the query.
-async fn handle<S: Sessions>(mut session: Session<S>, Query(wanted): Query<Vec<(Do, String)>>) -> Result<Response> {
+async fn handle<S: Sessions>(mut session: Session<S>, Query(wanted): Query<Vec<(Do, String)>>) -> Result<String> {
     for (wanted, value) in wanted {
         match wanted {
             Do::Show => {}
@@ -41,8 +43,7 @@ async fn handle<S: Sessions>(mut session: Session<S>, Query(wanted): Query<Vec<(
             Do::Fail => Err(samovar_sdk::Error::conflict("no"))?,
         }
     }
-    let shown = format!("{:?} {:?}", session.get::<String>("user"), session.get::<u32>("count"));
-    session.respond(shown).await
+    Ok(format!("{:?} {:?}", session.get::<String>("user"), session.get::<u32>("count")))
 }
 
 fn host() -> Host {
@@ -181,22 +182,27 @@ fn who_logs_in_gets_a_session_that_nobody_knew_before() {
     assert_eq!(kept(&host), 1);
 }
 
+/// Has one request at work while another with the same cookie begins and ends, and gives the first one's answer.
+fn at_once(host: &Host, cookies: &str, slow: &'static str, quick: &'static str) -> Answer {
+    let (inside, known) = (host.clone(), cookies.to_owned());
+    let outside = move |session: Session<InBucket>| {
+        let (inside, known) = (inside.clone(), known.clone());
+        async move {
+            assert_eq!(ask::<InBucket>(&inside, quick, &known).status, 200);
+            let wanted = samovar_sdk::http::Uri::try_from(format!("/?{slow}"))?;
+            let mut parts = Request::get(wanted).body(())?.into_parts().0;
+            handle::<InBucket>(session, Query::from_request_parts(&mut parts).await?).await
+        }
+    };
+    host.serve(outside, Request::get("/").header("cookie", cookies).body(Body::empty()).unwrap())
+}
+
 #[test]
 fn a_session_that_was_destroyed_does_not_come_back() {
     let host = host();
     let cookies = ask::<InBucket>(&host, "login=ann", "").cookies();
-    host.call(async {
-        let request = || Request::get("/").header("cookie", &cookies).body(Body::empty()).unwrap().into_parts().0;
-        let read = async |mut parts| {
-            <Session<InBucket> as samovar_sdk::FromRequestParts>::from_request_parts(&mut parts).await
-        };
-        let mut slow = read(request()).await?;
-        let mut quick = read(request()).await?;
-        quick.destroy();
-        quick.respond(()).await?;
-        slow.insert("count", 7)?;
-        slow.respond(()).await
-    });
+    let late = at_once(&host, &cookies, "count=", "logout=");
+    assert!(late.headers["set-cookie"].to_str().unwrap().contains("Max-Age=0"), "{late:?}");
     assert_eq!(ask::<InBucket>(&host, "show=", &cookies).text(), "None None");
     assert_eq!(kept(&host), 0);
 }
@@ -205,18 +211,92 @@ fn a_session_that_was_destroyed_does_not_come_back() {
 fn changes_of_two_requests_at_once_are_both_kept_in_a_bucket() {
     let host = host();
     let cookies = ask::<InBucket>(&host, "login=ann", "").cookies();
-    host.call(async {
-        let request = || Request::get("/").header("cookie", &cookies).body(Body::empty()).unwrap().into_parts().0;
-        let read = async |mut parts| {
-            <Session<InBucket> as samovar_sdk::FromRequestParts>::from_request_parts(&mut parts).await
-        };
-        let (mut one, mut two) = (read(request()).await?, read(request()).await?);
-        one.insert("count", 7)?;
-        two.insert("user", "bob")?;
-        one.respond(()).await?;
-        two.respond(()).await
-    });
-    assert_eq!(ask::<InBucket>(&host, "show=", &cookies).text(), "Some(\"bob\") Some(7)");
+    at_once(&host, &cookies, "count=", "fill=3");
+    let mut filling = String::new();
+    let show = async |session: Session<InBucket>| session.get::<String>("filling").unwrap_or_default();
+    let request = Request::get("/").header("cookie", &cookies).body(Body::empty()).unwrap();
+    filling += host.serve(show, request).text();
+    assert_eq!((filling.as_str(), ask::<InBucket>(&host, "show=", &cookies).text()), ("xxx", "Some(\"ann\") Some(1)"));
+}
+
+/// Who it is, as many handlers ask.
+struct User(Option<String>);
+
+impl FromRequestParts for User {
+    async fn from_request_parts(parts: &mut Parts) -> Result<Self> {
+        Ok(Self(Session::<InCookie>::from_request_parts(parts).await?.get("user")))
+    }
+}
+
+#[test]
+fn a_session_is_one_however_many_extractors_look_at_it() {
+    let host = host();
+    let cookies = ask::<InCookie>(&host, "login=ann", "").cookies();
+    let request = || Request::get("/").header("cookie", &cookies).body(Body::empty()).unwrap();
+    let handler = async |mut session: Session, User(user): User| {
+        session.insert("user", "bob")?;
+        Ok::<_, samovar_sdk::Error>(user.unwrap_or_default())
+    };
+    // At a time when the extractor's would be written anew.
+    let answer = host.clone().ahead(Duration::from_secs(61)).serve(handler, request());
+    assert_eq!((answer.text(), answer.headers.get_all("set-cookie").iter().count()), ("ann", 1));
+    assert_eq!(ask::<InCookie>(&host, "show=", &answer.cookies()).text(), "Some(\"bob\") None");
+}
+
+#[test]
+fn two_kinds_of_session_are_two_cookies() {
+    struct Staff;
+    impl Sessions for Staff {
+        type Place = InBucket;
+        const COOKIE: &'static str = "staff";
+    }
+    let handler = async |mut customer: Session, mut staff: Session<Staff>| {
+        customer.insert("user", "ann")?;
+        staff.insert("user", "bob")
+    };
+    let answer = host().serve(handler, Request::get("/").body(Body::empty()).unwrap());
+    let cookies = answer.cookies();
+    assert!(cookies.contains("__Host-session=") && cookies.contains("__Host-staff="), "{cookies}");
+}
+
+#[test]
+fn a_handler_behind_a_router_has_its_session_kept_too() {
+    let router = Router::new().route(Method::GET, "/{*all}", handle::<InCookie>);
+    let host = host();
+    let request = Request::get("/x?count=").body(Body::empty()).unwrap();
+    let cookies = host.call(router.handle(request)).cookies();
+    assert_eq!(ask::<InCookie>(&host, "show=", &cookies).text(), "None Some(1)");
+}
+
+#[test]
+fn an_answer_with_an_error_status_that_is_no_error_keeps_what_was_counted() {
+    let refuse = async |mut session: Session| {
+        let tries = session.get::<u32>("count").unwrap_or(0) + 1;
+        session.insert("count", tries)?;
+        Ok::<_, samovar_sdk::Error>((StatusCode::FORBIDDEN, "not right"))
+    };
+    let host = host();
+    let answer = host.serve(refuse, Request::get("/").body(Body::empty()).unwrap());
+    assert_eq!(answer.status, 403);
+    assert_eq!(ask::<InCookie>(&host, "show=", &answer.cookies()).text(), "None Some(1)");
+}
+
+#[test]
+fn what_changes_a_session_while_the_body_streams_is_refused() {
+    let host = host();
+    let late = async |mut session: Session| {
+        session.insert("user", "ann")?;
+        Ok::<_, samovar_sdk::Error>(Body::from_writer(|mut writer| async move {
+            let refused = session.insert("user", "bob").unwrap_err();
+            session.destroy();
+            session.remove("user");
+            writer.write(format!("{refused}; {:?}", session.get::<String>("user"))).await;
+        }))
+    };
+    let answer = host.serve(late, Request::get("/").body(Body::empty()).unwrap());
+    let words = "session: the handler has answered, and `user` would be lost: set it before; Some(\"ann\")";
+    assert!(answer.text().ends_with(words), "{}", answer.text());
+    assert_eq!(ask::<InCookie>(&host, "show=", &answer.cookies()).text(), "Some(\"ann\") None");
 }
 
 #[test]
@@ -231,6 +311,10 @@ fn an_error_changes_nothing_and_a_missing_bucket_is_one() {
     let host = host();
     let answer = ask::<InBucket>(&host, "count=&fail=", "");
     assert_eq!((answer.status.as_u16(), answer.cookies().as_str(), kept(&host)), (409, "", 0));
+    let cookies = ask::<InBucket>(&host, "login=ann", "").cookies();
+    assert_eq!(ask::<InBucket>(&host, "count=&fail=", &cookies).status, 409);
+    assert_eq!(ask::<InBucket>(&host, "logout=&fail=", &cookies).status, 409);
+    assert_eq!(ask::<InBucket>(&host, "show=", &cookies).text(), "Some(\"ann\") None");
     let without = Host::new().secret("SESSION_KEY", KEY);
     assert_eq!(ask::<InBucket>(&without, "count=", "").status, 500);
 }

@@ -17,12 +17,11 @@ async fn login(request: Request) -> Response {
     ROUTER.handle(request).await
 }
 
-async fn page(session: Session<InBucket>) -> Result<Response> {
-    let html = match session.get::<String>("user") {
+async fn page(session: Session<InBucket>) -> Html<String> {
+    Html(match session.get::<String>("user") {
         Some(user) => format!("<p>Hello {user}.<form method=post action=/login/out><button>Log out</button></form>"),
         None => form(""),
-    };
-    session.respond(Html(html)).await
+    })
 }
 
 #[derive(Deserialize)]
@@ -36,16 +35,16 @@ async fn log_in(mut session: Session<InBucket>, Form(given): Form<Credentials>) 
     let is_right = secret::get("LOGIN_PASSWORD")?.matches(&given.password) & (given.user == USER);
     if !is_right {
         log::warn!("a login was refused");
-        return session.respond((StatusCode::FORBIDDEN, Html(form("<p>Not right.")))).await;
+        return Ok(Response::html(form("<p>Not right.")).with_status(StatusCode::FORBIDDEN));
     }
     session.renew();
     session.insert("user", USER)?;
-    session.respond(Response::redirect("/login")?).await
+    Response::redirect("/login")
 }
 
 async fn log_out(mut session: Session<InBucket>) -> Result<Response> {
     session.destroy();
-    session.respond(Response::redirect("/login")?).await
+    Response::redirect("/login")
 }
 
 fn form(note: &str) -> String {

@@ -42,7 +42,15 @@ pub(crate) use crate::testing::now;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use native::{Bucket, all_config, config, env, log, secret, send, sleep};
 
+#[cfg(feature = "session")]
+pub(crate) use crate::session::keeping;
 use crate::{Reads, Request, Response};
+
+/// Without sessions nothing is to be kept once there is an answer.
+#[cfg(not(feature = "session"))]
+pub(crate) fn keeping<F>(answer: F) -> F {
+    answer
+}
 
 /// Why the platform does not do something with a bucket.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use wasip2::io::streams::{InputStream, StreamError};
 use wstd::io::AsyncOutputStream;
 use wstd::runtime::{AsyncPollable, Reactor, WaitFor};
 
-use super::{Export, head};
+use super::{Export, head, keeping};
 use crate::outbound::Timeouts;
 use crate::{Body, BodyError, Error, IntoResponse, Reads, Request, Response, Result, SendError};
 
@@ -39,7 +39,7 @@ pub(crate) async fn sleep(duration: Duration) {
 pub fn handle<E: Export>(request: wasi::IncomingRequest, out: wasi::ResponseOutparam) {
     wstd::runtime::block_on(async move {
         let response = match read_request(request, E::READS) {
-            Ok(request) => E::respond(request).await,
+            Ok(request) => keeping(E::respond(request)).await,
             Err(error) => error.into_response(),
         };
         respond(response, out).await;

@@ -12,7 +12,7 @@ use wasip3::http::types::{self as wasi, ErrorCode};
 use wasip3::http_compat::{BodyWriter, IncomingBody};
 use wasip3::{wit_bindgen, wit_future};
 
-use super::{Export, head};
+use super::{Export, head, keeping};
 use crate::outbound::Timeouts;
 use crate::{Body, BodyError, IntoResponse, Reads, Request, Response, Result, SendError};
 
@@ -31,7 +31,7 @@ pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send {
 /// The request's head is not HTTP, or the platform refuses the response's.
 pub async fn handle<E: Export>(request: wasi::Request) -> Result<wasi::Response, ErrorCode> {
     let response = match read_request(request, E::READS) {
-        Ok(request) => E::respond(request).await,
+        Ok(request) => keeping(E::respond(request)).await,
         Err(error) => error.into_response(),
     };
     let (mut parts, body) = response.into_parts();

@@ -23,6 +23,7 @@ impl Place for InCookie {}
 impl Place for InBucket {}
 
 /// What the caller has sent: nothing, or the session of this cookie.
+#[derive(Clone)]
 pub struct Visit {
     /// What the cookie said, where it was of use.
     pub(super) came_with: Option<String>,

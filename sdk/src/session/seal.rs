@@ -10,6 +10,7 @@ use crate::{Error, Result, secret};
 const MIN_KEY_BYTES: usize = 32;
 
 /// The keys of the secret, the newest first.
+#[derive(Default)]
 pub(super) struct Keys(Vec<Key>);
 
 impl Keys {

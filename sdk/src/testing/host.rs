@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::buckets::Stored;
 use super::{Answer, block_on, current};
 use crate::log::Level;
-use crate::{IntoResponse, Request, Response, RouteHandler};
+use crate::{IntoResponse, Request, Response, RouteHandler, guest};
 
 pub(super) type Answers = dyn Fn(Request) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync;
 
@@ -173,7 +173,8 @@ impl Host {
     pub fn call<R: IntoResponse>(&self, handler: impl Future<Output = R>) -> Answer {
         let _entered = current::enter(self.clone());
         block_on(async {
-            let (head, mut body) = handler.await.into_response().into_parts();
+            let answer = guest::keeping(async { handler.await.into_response() }).await;
+            let (head, mut body) = answer.into_parts();
             let mut whole = Vec::new();
             while let Some(chunk) = body.chunk().await.unwrap_or_else(|error| panic!("the answer broke off: {error}")) {
                 whole.extend_from_slice(&chunk);
