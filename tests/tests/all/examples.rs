@@ -162,11 +162,14 @@ async fn secret(node: &Node, name: &str, value: &str) {
 async fn login() {
     let node = Node::start().await;
     secret(&node, "SESSION_KEY", "0123456789abcdef0123456789abcdef").await;
-    secret(&node, "LOGIN_PASSWORD", "correct horse").await;
     node.cli(&["deploy", &dir("login").display().to_string()]).run_long().await;
     assert!(node.call("/login").send().await.ok().contains("<form"));
+    assert_eq!(node.call("/login").body("user=ann&password=correct+horse").send().await.status, 403);
+    assert_eq!(node.call("/login/join").body("user=ann&password=correct+horse").send().await.status, 303);
+    let kept = node.cli(&["kv", "get", "login/users", "ann"]).ok().await;
+    assert!(kept.starts_with("$argon2id$"), "{kept}");
     let wrong = node.call("/login").body("user=ann&password=wrong").send().await;
-    assert_eq!(wrong.status, 403);
+    assert_eq!((wrong.status.as_u16(), wrong.header("set-cookie")), (403, ""));
     let entered = node.call("/login").body("user=ann&password=correct+horse").send().await;
     assert_eq!(entered.status, 303);
     let cookie = entered.header("set-cookie").split(';').next().unwrap().to_owned();
