@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
 use samovar_model::{FunctionName, headers};
@@ -110,6 +110,7 @@ fn stored(answer: &Response<Incoming>, args: &InvokeArgs, console: &mut Console)
         bail!("`{}` answered {} without saying where the job is", args.name, answer.status());
     };
     if args.verbose {
+        note_status(answer.status(), console);
         note_headers('<', answer.headers(), console);
     }
     console.line(id)?;
@@ -168,9 +169,7 @@ async fn receive(
     let (head, mut body) = answer.into_parts();
     let status = head.status;
     if args.verbose {
-        let paint = if status.is_success() { Paint::Green } else { Paint::Yellow };
-        let shown = console.paint_note(paint, status);
-        console.note(format_args!("< {shown}"));
+        note_status(status, console);
         note_headers('<', &head.headers, console);
     }
     while let Some(frame) = body.frame().await {
@@ -194,6 +193,12 @@ async fn receive(
         bail!("`{}` answered {status}{origin}", args.name);
     }
     Ok(())
+}
+
+fn note_status(status: StatusCode, console: &mut Console) {
+    let paint = if status.is_success() { Paint::Green } else { Paint::Yellow };
+    let shown = console.paint_note(paint, status);
+    console.note(format_args!("< {shown}"));
 }
 
 fn note_headers(direction: char, headers: &http::HeaderMap, console: &mut Console) {
