@@ -189,7 +189,7 @@ mod tests {
         let function = Manifest::parse(&uncommented.join("\n")).unwrap().function.remove("my-fn").unwrap();
         let shown = function.settings(&"my-fn".parse().unwrap()).unwrap();
         let mut defaults = Manifest::parse("[function.my-fn]").unwrap().function.remove("my-fn").unwrap();
-        defaults.env = function.env;
+        (defaults.env, defaults.config, defaults.kv) = (function.env, function.config, function.kv);
         assert_eq!(shown, defaults.settings(&"my-fn".parse().unwrap()).unwrap());
     }
 

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use samovar_cluster::KeyValue;
 use samovar_cluster::key_value::{BucketUsage, Range, Write};
 use samovar_model::api::{BucketList, BucketRules, BucketSummary, KeyPage, Problem as Document};
-use samovar_model::{Bucket, BucketGrant, BucketId, FunctionName, MAX_VALUE_BYTES};
+use samovar_model::{Bucket, BucketGrant, BucketId, BucketName, FunctionName, MAX_VALUE_BYTES};
 
 use crate::Control;
 use crate::extract::Params;
@@ -87,6 +87,22 @@ impl Control {
         self.grants().into_iter().map(|(_, bucket)| bucket).find(|bucket| bucket.id == *id)
     }
 
+    /// What is to be said of a bucket that there is none of.
+    fn no_bucket(&self, id: &BucketId, why: &str) -> Problem {
+        let shared =
+            self.shared_name(id).map(|shared| format!("; what that function calls so is the shared bucket `{shared}`"));
+        let shared = shared.unwrap_or_default();
+        let words = format!("{why}{shared}; `samovar kv buckets` shows what there is");
+        Problem::new(Kind::NoBucket, words)
+    }
+
+    /// The name of the bucket that a function shares and knows by the one given here.
+    fn shared_name(&self, id: &BucketId) -> Option<BucketName> {
+        let BucketId::Own(function, name) = id else { return None };
+        let snapshot = self.snapshot();
+        snapshot.functions.get(function)?.current().settings.kv.get(name)?.shared.clone()
+    }
+
     /// The bucket for reading and deleting, where its rules do not matter: one that a function is granted, or that holds
     /// something.
     async fn bucket(&self, id: BucketId) -> Result<Bucket, Problem> {
@@ -94,8 +110,8 @@ impl Control {
             return Ok(granted);
         }
         if !self.key_value()?.buckets().await?.iter().any(|held| held.id == id) {
-            let words = "no function is granted it, and nothing is in it; `samovar kv buckets` shows what there is";
-            return Err(Problem::new(Kind::NoBucket, format!("no bucket `{id}`: {words}")));
+            let why = format!("no bucket `{id}`: no function is granted it, and nothing is in it");
+            return Err(self.no_bucket(&id, &why));
         }
         let BucketGrant { ttl, max_bytes, durability, .. } = BucketGrant::default();
         Ok(Bucket { id, ttl, max_bytes, durability })
@@ -113,16 +129,8 @@ impl Control {
                 )
             }
         };
-        let refused = || {
-            Problem::new(
-                Kind::NoBucket,
-                format!(
-                    "no function is granted bucket `{id}`: {manifest}, at the next deploy; `samovar kv buckets` shows \
-                     what there is"
-                ),
-            )
-        };
-        self.granted(id).ok_or_else(refused)
+        let why = || format!("no function is granted bucket `{id}`: {manifest}, at the next deploy");
+        self.granted(id).ok_or_else(|| self.no_bucket(id, &why()))
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) async fn run(args: &ListArgs, global: &Global, console: &mut Console)
         return Ok(console.json(&list)?);
     }
     if list.jobs.is_empty() {
-        console.note("no jobs: `samovar invoke --async` makes one");
+        let asked_for_some = args.function.is_some() || args.state.is_some();
+        console.note(if asked_for_some { "no such jobs" } else { "no jobs: `samovar invoke --async` makes one" });
         return Ok(());
     }
     for line in table(&list.jobs, Timestamp::now()).lines() {

@@ -103,6 +103,15 @@ async fn a_misspelt_bucket_is_refused_whatever_is_done_with_it() {
 }
 
 #[tokio::test]
+async fn a_shared_bucket_by_its_functions_name_for_it_is_told_by_its_own() {
+    let api = shop().await;
+    let (status, _, got) = api.get("/v1/kv/shop%2Fours/values/key").await.problem();
+    let (_, _, put) = put(&api, "/v1/kv/shop%2Fours/values/key", "x").await.problem();
+    let hint = "; what that function calls so is the shared bucket `all`; `samovar kv buckets` shows what there is";
+    assert!(status == 404 && got.ends_with(hint) && put.ends_with(hint), "{got} {put}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_is_refused_with_the_limit() {
     let api = shop().await;
     let full = put(&api, "/v1/kv/shop%2Fsessions/values/key", vec![7; 5000]).await.problem();
