@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BucketGrant, BucketName, ByteSize, FunctionName, JobSettings, OutboundPattern, Route, Schedule, SecretName, Span,
+    Subscription,
 };
 
 /// Whether instances are used again.
@@ -135,4 +136,7 @@ pub struct Settings {
     /// When it is called without a caller.
     #[serde(default)]
     pub schedules: Vec<Schedule>,
+    /// Whose messages it is called for.
+    #[serde(default)]
+    pub subscriptions: Vec<Subscription>,
 }

@@ -23,7 +23,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The job that a request is made for.
 pub const JOB: HeaderName = HeaderName::from_static("x-samovar-job");
 
-/// Which attempt of a job a request is: 1 for the first.
+/// Which attempt of a job a request is, or which delivery of a message: 1 for the first.
 pub const ATTEMPT: HeaderName = HeaderName::from_static("x-samovar-attempt");
 
 /// The schedule that a request is made by: its cron expression.
@@ -34,3 +34,6 @@ pub const TICK: HeaderName = HeaderName::from_static("x-samovar-tick");
 
 /// Where a job stands whose answer this is: `done` or `dead`.
 pub const JOB_STATE: HeaderName = HeaderName::from_static("x-samovar-job-state");
+
+/// The subject of the message that a request is made for.
+pub const SUBJECT: HeaderName = HeaderName::from_static("x-samovar-subject");

@@ -23,6 +23,7 @@ mod revision;
 mod route;
 mod schedule;
 mod secret;
+mod subscription;
 mod telemetry;
 mod units;
 
@@ -48,5 +49,6 @@ pub use revision::{ComponentKind, FunctionState, Revision, RevisionId, RevisionN
 pub use route::{Clash, HostPattern, Methods, PathPattern, Route, RouteError, Segment};
 pub use schedule::{CatchUp, Schedule, ScheduleKey, Zone, ZoneError};
 pub use secret::{MAX_SECRET_BYTES, SecretName, SecretNameError};
+pub use subscription::{Start, SubjectError, SubjectPattern, Subscription, SubscriptionKey};
 pub use telemetry::{FunctionStats, HostStats, LogLevel, LogLevelError, LogLine, LogStream};
 pub use units::{ByteSize, Span, UnitError};

@@ -14,8 +14,10 @@ use crate::{
 };
 
 mod schedule;
+mod subscribe;
 
 pub use schedule::{RawSchedule, RawSchedules};
+pub use subscribe::{RawSubscription, RawSubscriptions};
 
 /// The manifest's file name.
 pub const FILE_NAME: &str = "samovar.toml";
@@ -70,6 +72,9 @@ pub struct FunctionTable {
     /// When it is called without a caller: cron expressions, or tables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<RawSchedules>,
+    /// Whose messages it is called for: subjects, or tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscribe: Option<RawSubscriptions>,
 }
 
 /// `route` in its short form (a list of paths), as one path, or as tables.
@@ -185,6 +190,7 @@ impl FunctionTable {
             secrets: self.names(name, "secrets", &self.secrets)?,
             jobs: self.jobs.clone(),
             schedules: self.schedules(name)?,
+            subscriptions: self.subscriptions(name)?,
         })
     }
 
@@ -275,6 +281,18 @@ impl FunctionTable {
         }
         check_names(name, self.config.keys(), self.env.keys())?;
         check_secrets(name, self.secrets.iter().map(String::as_str), &self.config)
+    }
+
+    /// Where requests go that nobody sends; `/` when nothing is said.
+    fn path(&self, name: &FunctionName, key: &'static str, given: Option<&str>) -> Result<String, ManifestError> {
+        let path = given.unwrap_or("/");
+        if !path.starts_with('/') {
+            return Err(self.value(name, key, path, "must begin with `/`"));
+        }
+        match path.parse::<http::uri::PathAndQuery>() {
+            Ok(_) => Ok(path.to_owned()),
+            Err(error) => Err(self.value(name, key, path, &error.to_string())),
+        }
     }
 
     fn value(&self, name: &FunctionName, key: &'static str, value: impl ToString, reason: &str) -> ManifestError {
@@ -376,6 +394,32 @@ mod tests {
                 "function.a.schedule.path = x: must begin with `/`",
             ),
             ("[function.a]\nschedule = [\"@daily\", \"@daily\"]", "function.a.schedule = @daily: stands there twice"),
+            ("[function.a]\nsubscribe = [\"a b\"]", "function.a.subscribe = a b: `a b` is not a subject: it must not"),
+            ("[function.a]\nsubscribe = \"$JS.>\"", "function.a.subscribe = $JS.>: `$JS.>` is not a subject"),
+            ("[function.a]\nsubscribe = [\"x.*\", \"x.*\"]", "function.a.subscribe = x.*: stands there twice"),
+            (
+                "[[function.a.subscribe]]\nsubject = \"x\"\npath = \"y\"",
+                "function.a.subscribe.path = y: must begin with `/`",
+            ),
+            (
+                "[[function.a.subscribe]]\nsubject = \"x\"\nconcurrency = 0",
+                "function.a.subscribe.concurrency = 0: from 1 to 1000",
+            ),
+            (
+                "[[function.a.subscribe]]\nsubject = \"x\"\nbackoff = \"0s\"",
+                "function.a.subscribe.backoff = 0ms: must be more than 0",
+            ),
+            (
+                "[[function.a.subscribe]]\nsubject = \"x\"\nstart = \"old\"",
+                "unknown variant `old`, expected `new` or `all`",
+            ),
+            (
+                "[[function.a.subscribe]]\nsubject = \"x\"\nretry = 1",
+                "unknown field `retry`, expected one of `subject`",
+            ),
+            ("[[function.a.subscribe]]\npath = \"/\"", "missing field `subject`"),
+            ("[function.a]\nsubscribe = 5", "expected a subject such as \"orders.*\", or a list"),
+            ("[function.a]\nsubscribe = [5]", "expected a subject such as \"orders.*\", or a table"),
             ("[function.a.jobs]\nconcurrency = 0", "function.a.jobs.concurrency = 0: must be at least 1"),
             ("[function.a.jobs]\nretry = 1", "unknown field `retry`"),
             ("[function.A]", "`A` is not a function name"),
@@ -385,6 +429,28 @@ mod tests {
             let error = settings(text).expect_err(text).to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn subjects_and_tables_may_stand_side_by_side_and_survive_the_way_through_the_control_api() {
+        let text = "[function.a]\nsubscribe = [\"x\", { subject = \"y.*\", path = \"/y\", retries = 0 }]";
+        let table = Manifest::parse(text).expect("valid").function.remove("a").expect("there");
+        let json = serde_json::to_string(&table).expect("serialises");
+        assert_eq!(serde_json::from_str::<FunctionTable>(&json).expect("reads back"), table);
+        let subscriptions = settings(text).expect("valid").subscriptions;
+        let seen: Vec<_> =
+            subscriptions.iter().map(|one| (one.subject.as_str(), one.path.as_str(), one.retries)).collect();
+        assert_eq!(seen, [("x", "/", None), ("y.*", "/y", Some(0))]);
+        assert_eq!(settings("[function.a]\nsubscribe = \"x\"").expect("valid").subscriptions.len(), 1);
+    }
+
+    #[test]
+    fn a_function_has_so_many_subscriptions_and_no_more() {
+        let subjects: Vec<String> = (0..17).map(|number| format!("\"s.{number}\"")).collect();
+        let manifest = |number| format!("[function.a]\nsubscribe = [{}]", subjects[..number].join(", "));
+        assert_eq!(settings(&manifest(16)).expect("as many as there may be").subscriptions.len(), 16);
+        let error = settings(&manifest(17)).expect_err("one too many").to_string();
+        assert!(error.starts_with("function.a.subscribe = 17 subjects: at most 16"), "{error}");
     }
 
     #[test]

@@ -67,13 +67,7 @@ impl FunctionTable {
         let zone = zone.map_err(|error: crate::ZoneError| {
             self.value(name, "schedule.zone", raw.zone.clone().unwrap_or_default(), &error.to_string())
         })?;
-        let path = raw.path.clone().unwrap_or_else(|| "/".to_owned());
-        if !path.starts_with('/') {
-            return Err(self.value(name, "schedule.path", path, "must begin with `/`"));
-        }
-        if let Err(error) = path.parse::<http::uri::PathAndQuery>() {
-            return Err(self.value(name, "schedule.path", path, &error.to_string()));
-        }
+        let path = self.path(name, "schedule.path", raw.path.as_deref())?;
         Ok(Schedule { cron, zone, path, catch_up: raw.catch_up })
     }
 }
