@@ -1,4 +1,4 @@
-//! What becomes of a job after an attempt. Pure, and the same for every backend.
+//! What becomes of a job after an attempt. Pure, and the same for every backend, and for messages of queues.
 //!
 //! | the attempt ended with | then |
 //! | --- | --- |
@@ -51,7 +51,7 @@ pub(crate) struct Record {
 
 /// What becomes of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It is done.
     Done,
     /// It is given up, for this reason where the attempt's outcome does not say it.
@@ -67,17 +67,17 @@ pub(crate) enum Verdict {
 
 /// What is decided by: everything but the job's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// Attempts that count, the one that has ended included.
-    pub(crate) counted: u32,
+    pub counted: u32,
     /// Attempts in a row that did not count, the one that has ended not included.
-    pub(crate) deferred: u32,
+    pub deferred: u32,
     /// How long ago it was stored.
-    pub(crate) age: Duration,
+    pub age: Duration,
 }
 
 /// Decides. `jitter` is from 0 to 1.
-pub(crate) fn verdict(attempt: &Attempt, progress: Progress, settings: &JobSettings, jitter: f64) -> Verdict {
+pub fn verdict(attempt: &Attempt, progress: Progress, settings: &JobSettings, jitter: f64) -> Verdict {
     let (counts, at_least) = match attempt {
         Attempt::Answered(answer) if answer.status.is_success() => return Verdict::Done,
         Attempt::Answered(answer) if is_final(answer.status) => return Verdict::Dead(None),
@@ -129,7 +129,7 @@ fn backoff(first: Duration, earlier: u32, jitter: f64) -> Duration {
 }
 
 /// An attempt's outcome as people read it.
-fn outcome(attempt: &Attempt, why: Option<String>) -> String {
+pub fn outcome(attempt: &Attempt, why: Option<String>) -> String {
     let outcome = match attempt {
         Attempt::Answered(answer) => format!("answered {}", answer.status),
         Attempt::Failed(fault) => fault.to_string(),

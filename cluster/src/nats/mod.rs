@@ -21,6 +21,7 @@ mod link;
 mod lock;
 mod member_table;
 mod membership;
+mod queues;
 mod record;
 mod registry;
 mod said;
@@ -38,6 +39,7 @@ pub use connection::{Nats, NatsError};
 pub use gateways::NatsGateways;
 pub use key_value::NatsKeyValue;
 pub use membership::NatsMembership;
+pub use queues::NatsQueues;
 pub use registry::NatsRegistry;
 pub use secrets::NatsSecrets;
 

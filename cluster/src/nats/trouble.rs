@@ -129,6 +129,8 @@ impl Violation {
             "what functions write to their buckets is not stored"
         } else if of(&buckets.locks.name) {
             "artifacts that nothing refers to are not removed"
+        } else if subject.starts_with("$JS.ACK.") {
+            "what became of messages is not told, and they come again"
         } else if subject.starts_with("_INBOX.") {
             "no answer of NATS arrives"
         } else if subject.starts_with("$JS.API.") {

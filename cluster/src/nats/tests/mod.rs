@@ -12,6 +12,7 @@ mod membership;
 mod messages;
 mod peers;
 mod proxy;
+mod queues;
 mod registry;
 mod secrets;
 mod server;
