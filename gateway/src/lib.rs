@@ -13,6 +13,7 @@ mod dispatcher;
 pub mod jobs;
 mod listener;
 mod problem;
+mod queues;
 pub mod remote;
 mod routes;
 pub mod service;

@@ -28,6 +28,7 @@ use crate::connection::{Connection, InFlight};
 use crate::dispatcher::Dispatcher;
 use crate::jobs::{self, Desk};
 use crate::problem::{Problem, Refusal};
+use crate::queues;
 use crate::routes::Found;
 use crate::stats::Stats;
 use crate::targets::{Callee, Targets};
@@ -44,6 +45,8 @@ pub(crate) struct Inner<D: Dispatcher> {
     pub(crate) stats: Arc<Stats>,
     /// Where requests are stored that are answered later, if anywhere.
     jobs: Option<Desk>,
+    /// Of the messages that functions subscribe to.
+    pub(crate) queues: queues::Counts,
 }
 
 /// What is done with a request.
@@ -77,7 +80,8 @@ impl<D: Dispatcher> Gateway<D> {
     fn made(config: GatewayConfig, dispatcher: D, jobs: Option<Desk>) -> Self {
         let targets = ArcSwap::from_pointee(Targets::default());
         let (routed, _) = watch::channel(0);
-        Self(Arc::new(Inner { config, dispatcher, targets, routed, stats: Arc::default(), jobs }))
+        let (stats, queues) = Default::default();
+        Self(Arc::new(Inner { config, dispatcher, targets, routed, stats, jobs, queues }))
     }
 
     pub(crate) fn store(&self) -> Option<Arc<dyn Jobs>> {
@@ -132,6 +136,7 @@ impl<D: Dispatcher> Gateway<D> {
         if let Some(desk) = &self.0.jobs {
             desk.metrics(out);
         }
+        self.0.queues.write(out);
     }
 
     /// Answers one request of a connection. It is checked and routed by the call, so that the future stays small.
