@@ -17,6 +17,7 @@ pub(crate) mod logging;
 pub(crate) mod member;
 mod member_options;
 mod peers;
+mod queues;
 mod remote_platform;
 pub(crate) mod secret_keys;
 pub(crate) mod signals;

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use samovar_model::api::FunctionDetail;
-use samovar_model::{BucketGrant, Durability, FunctionName, Isolation, Schedule, Settings};
+use samovar_model::{BucketGrant, Durability, FunctionName, Isolation, Schedule, Settings, Subscription};
 
 use crate::args::{Format, Global};
 use crate::console::{Console, Paint};
@@ -48,6 +48,7 @@ fn rows(function: &FunctionDetail, now: Timestamp) -> Vec<(String, String)> {
     rows.extend(settings.routes.iter().map(|route| ("route", route.to_string())));
     rows.extend(crate::deploy::distinct(&summary.urls).into_iter().map(|url| ("url", url.clone())));
     rows.extend(settings.schedules.iter().map(|schedule| ("schedule", shown(schedule))));
+    rows.extend(settings.subscriptions.iter().map(|one| ("subscribe", subscription(one, settings))));
     rows.extend(settings_rows(settings));
     let mut rows: Vec<(String, String)> = rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     rows.extend(settings.env.iter().map(|(name, value)| (format!("env.{name}"), value.clone())));
@@ -75,6 +76,14 @@ fn names<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
 /// A schedule in a line.
 fn shown(Schedule { cron, zone, path, .. }: &Schedule) -> String {
     format!("{cron} in {zone}, POST {path}")
+}
+
+/// A subscription in a line.
+fn subscription(subscription: &Subscription, settings: &Settings) -> String {
+    let Subscription { subject, path, .. } = subscription;
+    let terms = subscription.terms(&settings.jobs);
+    let (at_once, retries, backoff) = (terms.concurrency, terms.retries, terms.backoff);
+    format!("{subject}, POST {path}, {at_once} at once on a gateway, {retries} retries after {backoff}")
 }
 
 fn settings_rows(settings: &Settings) -> Vec<(&'static str, String)> {

@@ -15,6 +15,7 @@ use crate::extract::{Json, Name};
 use crate::grants;
 use crate::problem::{Kind, Problem};
 use crate::secrets;
+use crate::subscriptions;
 use crate::summary::summary;
 
 /// Makes a revision out of an uploaded component, and makes it the one that answers.
@@ -53,6 +54,7 @@ async fn activate(control: &Control, name: &FunctionName, deploy: &Deploy) -> Re
             format!("function.{name}.schedule: this platform has no store of jobs, so that no schedule is kept");
         return Err(Problem::new(Kind::Refused, detail));
     }
+    subscriptions::check(control, name, &settings).await?;
     let new = prepare(control, name, deploy.artifact, settings).await?;
     commit(control, name, new, deploy.wait).await
 }
@@ -64,9 +66,10 @@ pub(crate) async fn commit(
     new: NewRevision,
     wait: bool,
 ) -> Result<Deployed, Problem> {
-    let warnings = secrets::missing(control, &new.settings);
+    let mut warnings = secrets::missing(control, &new.settings);
     let begun = Instant::now();
     let deployment = control.0.stores.registry.deploy(name, new).await?;
+    warnings.extend(subscriptions::begin(control, &deployment.function, deployment.version).await);
     let unrouted = control.0.platform.routed(deployment.version, wait).await;
     let function = summary(&deployment.function, &control.0.platform.gateway_url());
     tracing::info!(function = %name, revision = %function.revision, changed = deployment.changed, "deployed");
@@ -115,6 +118,7 @@ pub(crate) async fn rollback(
     Json(rollback): Json<Rollback>,
 ) -> Result<axum::Json<FunctionSummary>, Problem> {
     let deployment = control.0.stores.registry.rollback(&name, rollback.revision).await?;
+    subscriptions::begin(&control, &deployment.function, deployment.version).await;
     control.0.platform.routed(deployment.version, false).await;
     let function = summary(&deployment.function, &control.0.platform.gateway_url());
     tracing::info!(function = %name, revision = %function.revision, changed = deployment.changed, "rolled back");

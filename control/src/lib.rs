@@ -26,6 +26,7 @@ mod problem;
 mod secrets;
 mod stats;
 pub mod status;
+mod subscriptions;
 mod summary;
 
 use std::io;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
-use samovar_cluster::Jobs;
+use samovar_cluster::{Jobs, Queues};
 use samovar_model::api::ComponentInfo;
 use samovar_model::{Digest, FunctionName, FunctionStats, HostId, HostIntent, HostStats, LogLine, Member, Settings};
 
@@ -60,6 +60,11 @@ pub trait Platform: Send + Sync + 'static {
 
     /// The store of jobs, if there is one.
     fn jobs(&self) -> Option<Arc<dyn Jobs>> {
+        None
+    }
+
+    /// The queues that functions can subscribe to, if there are any.
+    fn queues(&self) -> Option<Arc<dyn Queues>> {
         None
     }
 

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::host_role::{advertised, machine_name};
 use super::member::Member;
+use super::queues;
 use super::status_role::GatewayStatus;
 
 /// How long a gateway that starts waits for a host before it takes requests all the same.
@@ -90,6 +91,7 @@ pub(crate) struct GatewayRole {
     telling: JoinHandle<()>,
     stop: CancellationToken,
     listener: JoinHandle<()>,
+    queues: JoinHandle<()>,
 }
 
 impl GatewayRole {
@@ -122,7 +124,8 @@ impl GatewayRole {
             let (gateway, stop) = (gateway.clone(), stop.clone());
             async move { gateway.serve(listener, stop).await }
         });
-        Ok(Self { gateway, remote, telling, stop, listener })
+        let queues = queues::take(member, &gateway, &stop);
+        Ok(Self { gateway, remote, telling, stop, listener, queues })
     }
 
     /// What it tells of itself.
@@ -135,6 +138,9 @@ impl GatewayRole {
         self.stop.cancel();
         if let Err(error) = self.listener.await {
             tracing::error!(%error, "the gateway's listener crashed");
+        }
+        if let Err(error) = self.queues.await {
+            tracing::error!(%error, "the task that takes messages crashed");
         }
         if let Err(error) = self.telling.await {
             tracing::error!(%error, "the lease's task crashed");

@@ -34,7 +34,7 @@ pub(crate) struct Member {
     pub(crate) secrets: Option<Arc<Vault>>,
     /// Asks hosts about themselves.
     pub(crate) caller: HostCaller,
-    nats: Nats,
+    pub(super) nats: Nats,
     redis: Option<RedisConfig>,
     /// Where buckets are, once a role has asked.
     key_value: OnceCell<Arc<dyn KeyValue>>,

@@ -12,7 +12,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::{Method, StatusCode};
 use http_body_util::BodyStream;
 use jiff::Timestamp;
-use samovar_cluster::{Gateways, Membership};
+use samovar_cluster::{Gateways, Membership, Queues};
 use samovar_control::platform::{Checked, Platform, Refusal};
 use samovar_hop::Received;
 use samovar_hop::message::{self, HostCall, StatsPart};
@@ -23,6 +23,7 @@ use samovar_runtime::add_up;
 
 use super::member::Member;
 use super::peers::{CallError, HostCaller, askable};
+use super::queues;
 
 /// How long gateways are waited for that have not said by what they route.
 const ROUTED_WITHIN: Duration = Duration::from_secs(30);
@@ -41,6 +42,7 @@ pub(super) struct RemotePlatform {
     gateways: Arc<dyn Gateways>,
     caller: HostCaller,
     gateway_url: Option<String>,
+    queues: Arc<dyn Queues>,
 }
 
 impl RemotePlatform {
@@ -50,6 +52,7 @@ impl RemotePlatform {
             gateways: Arc::clone(&member.gateways) as _,
             caller: member.caller.clone(),
             gateway_url,
+            queues: queues::of(member),
         }
     }
 
@@ -241,6 +244,10 @@ impl Platform for RemotePlatform {
             parts.entry(name).or_default().push(part);
         }
         parts.into_iter().map(|(name, parts)| (name, add_up(parts))).collect()
+    }
+
+    fn queues(&self) -> Option<Arc<dyn Queues>> {
+        Some(Arc::clone(&self.queues))
     }
 
     fn hosts(&self) -> Option<Vec<samovar_model::Member>> {

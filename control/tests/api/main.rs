@@ -12,4 +12,5 @@ mod jobs;
 mod key_value;
 mod observe;
 mod platform;
+mod queues;
 mod secrets;

@@ -11,7 +11,7 @@ use futures_util::stream::{BoxStream, StreamExt, iter, pending};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use samovar_cluster::Jobs;
+use samovar_cluster::{Jobs, Queues};
 use samovar_control::platform::{Checked, Platform, Refusal};
 use samovar_model::api::ComponentInfo;
 use samovar_model::{
@@ -32,6 +32,8 @@ pub(crate) struct FakePlatform {
     pub(crate) unrouted: Mutex<Vec<String>>,
     /// Absent where there are no jobs.
     pub(crate) jobs: Mutex<Option<Arc<dyn Jobs>>>,
+    /// Absent where there are no queues.
+    pub(crate) queues: Mutex<Option<Arc<dyn Queues>>>,
 }
 
 impl FakePlatform {
@@ -46,6 +48,7 @@ impl FakePlatform {
             asked: Mutex::default(),
             unrouted: Mutex::default(),
             jobs: Mutex::default(),
+            queues: Mutex::default(),
         }
     }
 }
@@ -62,6 +65,10 @@ impl Platform for FakePlatform {
 
     fn jobs(&self) -> Option<Arc<dyn Jobs>> {
         self.jobs.lock().unwrap().clone()
+    }
+
+    fn queues(&self) -> Option<Arc<dyn Queues>> {
+        self.queues.lock().unwrap().clone()
     }
 
     async fn check(&self, digest: Digest, file: &Path) -> Result<Checked, Refusal> {

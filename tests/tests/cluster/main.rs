@@ -9,5 +9,6 @@ mod function_secrets;
 mod joining;
 mod key_value;
 mod network;
+mod queues;
 mod routing;
 mod secrets;

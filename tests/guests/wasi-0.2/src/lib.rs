@@ -98,3 +98,17 @@ pub fn get(url: &str) -> Result<IncomingResponse, ErrorCode> {
     response.subscribe().block();
     response.get().expect("ready").expect("taken once")
 }
+
+/// A text as JSON has it.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

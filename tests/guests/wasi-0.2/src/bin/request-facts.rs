@@ -1,6 +1,6 @@
 //! Answers what it was told of the request, as JSON.
 
-use guests_wasi02::{begin, handler, write};
+use guests_wasi02::{begin, handler, quote, write};
 use wasip2::http::types::{IncomingRequest, Method, OutgoingBody, ResponseOutparam, Scheme};
 
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
@@ -31,19 +31,6 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let body = begin(out, 200, &[("content-type", "application/json")]);
     write(&body, json.as_bytes());
     OutgoingBody::finish(body, None).expect("no content-length was promised");
-}
-
-fn quote(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 handler!(handle);
