@@ -7,6 +7,7 @@
 mod artifacts;
 mod buckets;
 mod commit;
+mod commits;
 mod config;
 mod connection;
 mod entry;
@@ -29,6 +30,7 @@ mod secret_table;
 mod secrets;
 mod servers;
 mod snapshot_file;
+mod stream;
 mod table;
 mod trouble;
 mod watcher;

@@ -17,10 +17,11 @@ use super::commit::{Committed, Step, commit};
 use super::ledger::{Ledger, Seen};
 use super::round::{Answer, Answered, Change, Known, Outcome, Round};
 use super::scan::scan;
-use super::store::{PATIENCE, PAUSE, Part, Store};
+use super::store::{PATIENCE, PAUSE, Store};
 use super::value::{self, now};
 use crate::KeyValueError;
 use crate::key_value::Swapped;
+use crate::nats::stream::Part;
 
 /// How many keys one batch may have: a server takes 1000 messages, and a key can make two.
 pub(super) const ROUND_KEYS: usize = 450;

@@ -7,9 +7,11 @@ use async_nats::HeaderMap;
 use samovar_model::BucketId;
 use tokio::time::{Instant, sleep};
 
-use super::ledger::{Fate, Ledger, Seen};
-use super::store::{NotStored, PAUSE, Part, Store, new_name, unavailable};
+use super::ledger::{Ledger, Seen};
+use super::store::{PAUSE, Store, unavailable};
 use crate::KeyValueError;
+use crate::nats::commits::Fate;
+use crate::nats::stream::{NotStored, Part, new_name};
 
 /// What is to be stored.
 pub(super) struct Step<'a> {
@@ -39,8 +41,8 @@ pub(super) async fn commit(
     end: Instant,
 ) -> Result<Committed, KeyValueError> {
     let Step { parts: mut batch, next: mut ledger, base } = step;
-    let name = new_name()?;
-    ledger.enter(&name);
+    let name = new_name().map_err(unavailable)?;
+    ledger.commits.enter(&name);
     let (subject, payload) = (store.subjects.ledger(bucket), serde_json::to_vec(&ledger).map_err(unavailable)?.into());
     batch.push(Part { subject, headers: HeaderMap::new(), payload });
     let mut open = false;
@@ -50,10 +52,10 @@ pub(super) async fn commit(
             Err(NotStored::Conflict) if !open => return Ok(Committed::Overtaken),
             Err(NotStored::Conflict) => {
                 let now = store.ledger(bucket).await.map_err(|error| KeyValueError::Unknown(error.to_string()))?;
-                match now.ledger.fate(&name, &base.ledger) {
+                match now.ledger.commits.fate(&name, base.ledger.commits.last()) {
                     _ if now.sequence == base.sequence => "NATS has not decided yet".to_owned(),
                     Fate::Stored => {
-                        let own = now.ledger.commits.back() == Some(&name);
+                        let own = now.ledger.commits.last() == Some(&name);
                         return Ok(Committed::Stored(own.then_some(now)));
                     }
                     Fate::Overtaken => return Ok(Committed::Overtaken),

@@ -24,7 +24,7 @@ pub(super) async fn sweep(store: Store, writers: Weak<Writers>) {
         if writers.strong_count() == 0 {
             return;
         }
-        if store.nats.ready().await.is_ok()
+        if store.is_ready().await
             && let Err(error) = sweep_all(&store, &writers).await
         {
             tracing::debug!(%error, "values past their time are still there");
