@@ -174,6 +174,9 @@ impl JobRefusal {
             Self::Store(JobsError::TooLarge { .. }) => {
                 ("body-too-large", "Request too large", StatusCode::PAYLOAD_TOO_LARGE)
             }
+            Self::Store(JobsError::Unknown(_)) => {
+                ("job-unknown", "It is not known whether it was accepted", StatusCode::SERVICE_UNAVAILABLE)
+            }
             Self::Store(_) | Self::Busy => ("jobs-unavailable", "Not accepted", StatusCode::SERVICE_UNAVAILABLE),
             Self::BadKey { .. } => ("bad-idempotency-key", "Bad idempotency key", StatusCode::BAD_REQUEST),
             Self::BodyBroke => ("body-broken", "Request body broken off", StatusCode::BAD_REQUEST),

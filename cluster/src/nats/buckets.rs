@@ -9,11 +9,12 @@
 //! | `<namespace>_lock` | `$KV.<bucket>.<name>` | locks; gone some time after the last renewal |
 //! | `<namespace>_artifact` | `$O.<bucket>.>` | components: chunks, and one record for each that is whole |
 //! | `<namespace>_kv` | `$KV.<bucket>.>` | what functions keep, all buckets of theirs: `key_value/subjects.rs` says where |
+//! | `<namespace>_job` | `$KV.<bucket>.>` | jobs, and the last ticks of schedules: `jobs/subjects.rs` says where |
 //!
 //! The stream of functions also has the cluster's id, and is made last: where it is, there is a whole cluster. It and the
-//! components are made once, when there is no cluster. The leases' three can be made again. What functions keep, and their
-//! secrets, are made where they are not there, since clusters are older than they; in one that is whole otherwise, a warning says
-//! that they begin empty.
+//! components are made once, when there is no cluster. The leases' three can be made again. What functions keep, their
+//! secrets and their jobs are made where they are not there, since clusters are older than they; in one that is whole otherwise, a
+//! warning says that they begin empty.
 
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ pub(super) struct Buckets {
     pub(super) locks: Bucket,
     pub(super) artifacts: Bucket,
     pub(super) values: Bucket,
+    pub(super) jobs: Bucket,
 }
 
 impl Bucket {
@@ -103,6 +105,7 @@ impl Buckets {
             locks: Bucket::key_value(namespace, "lock"),
             artifacts: Bucket { stream: format!("OBJ_{artifacts}"), name: artifacts },
             values: Bucket::key_value(namespace, "kv"),
+            jobs: Bucket::key_value(namespace, "job"),
         }
     }
 
@@ -158,7 +161,9 @@ impl Buckets {
                 }
             }
         }
-        self.ensure_values(jetstream, options, cluster.is_some()).await?;
+        let (known, replicas) = (cluster.is_some(), options.replicas);
+        ensure_batched(jetstream, &self.values, replicas, known.then_some("functions' values")).await?;
+        ensure_batched(jetstream, &self.jobs, replicas, known.then_some("jobs")).await?;
         match cluster {
             Some(cluster) => Ok(cluster),
             None => {
@@ -169,31 +174,37 @@ impl Buckets {
             }
         }
     }
+}
 
-    async fn ensure_values(&self, jetstream: &Context, options: &NatsConfig, known: bool) -> Result<(), NatsError> {
-        let values = Config {
-            name: self.values.stream.clone(),
-            subjects: vec![self.values.subject(">")],
-            max_messages_per_subject: 1,
-            allow_message_ttl: true,
-            allow_atomic_publish: true,
-            // Any replica would answer these, with what it has by then.
-            allow_direct: false,
-            deny_delete: true,
-            ..common(options.replicas)
-        };
-        match find(jetstream, &values.name).await? {
-            Some(found) => check(&values, &found.cached_info().config),
-            None => {
-                if known {
-                    tracing::warn!(stream = values.name, "the stream of functions' values is made: it begins empty");
-                }
-                // What has nothing to do with values goes on without them.
-                if let Err(error) = make(jetstream, values).await {
-                    tracing::error!(%error, "there is no stream for functions' values: buckets are not available");
-                }
-                Ok(())
+/// Makes or checks a stream that takes atomic batches. A cluster that is there may be older than it: then what it lacks is said.
+async fn ensure_batched(
+    jetstream: &Context,
+    bucket: &Bucket,
+    replicas: usize,
+    lacks: Option<&str>,
+) -> Result<(), NatsError> {
+    let config = Config {
+        name: bucket.stream.clone(),
+        subjects: vec![bucket.subject(">")],
+        max_messages_per_subject: 1,
+        allow_message_ttl: true,
+        allow_atomic_publish: true,
+        // Any replica would answer these, with what it has by then.
+        allow_direct: false,
+        deny_delete: true,
+        ..common(replicas)
+    };
+    match find(jetstream, &config.name).await? {
+        Some(found) => check(&config, &found.cached_info().config),
+        None => {
+            if let Some(lacks) = lacks {
+                tracing::warn!(stream = config.name, "the stream of {lacks} is made: it begins empty");
             }
+            // What has nothing to do with them goes on without.
+            if let Err(error) = make(jetstream, config).await {
+                tracing::error!(%error, "a stream is missing: what is kept in it is not available");
+            }
+            Ok(())
         }
     }
 }

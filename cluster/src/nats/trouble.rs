@@ -127,6 +127,8 @@ impl Violation {
             "components are not stored"
         } else if of(&buckets.values.name) {
             "what functions write to their buckets is not stored"
+        } else if of(&buckets.jobs.name) {
+            "jobs are not accepted, and not run"
         } else if of(&buckets.locks.name) {
             "artifacts that nothing refers to are not removed"
         } else if subject.starts_with("$JS.ACK.") {

@@ -182,17 +182,17 @@ impl<T: Follower> Watcher<T> {
 }
 
 /// Sessions that failed, one after the other.
-struct Failures {
+pub(super) struct Failures {
     pause: Duration,
     said: Said,
 }
 
 impl Failures {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { pause: FIRST_PAUSE, said: Said::for_a_minute() }
     }
 
-    fn tell(&self, bucket: &Bucket, error: &NatsError) {
+    pub(super) fn tell(&self, bucket: &Bucket, error: &NatsError) {
         // That the store is another's is told once for all buckets, where it is found.
         if !matches!(error, NatsError::Identity(_)) && self.said.is_news(&error.to_string()) {
             tracing::warn!(bucket = bucket.name, %error, "the watch failed: the table stays as it is, and it is tried again");
@@ -200,13 +200,13 @@ impl Failures {
     }
 
     /// How long to wait now.
-    fn pause(&mut self) -> Duration {
+    pub(super) fn pause(&mut self) -> Duration {
         let longer = LONGEST_PAUSE.min(self.pause * 2);
         std::mem::replace(&mut self.pause, longer)
     }
 
     /// They are over. Whether any was told.
-    fn end(&mut self) -> bool {
+    pub(super) fn end(&mut self) -> bool {
         self.pause = FIRST_PAUSE;
         self.said.forget()
     }

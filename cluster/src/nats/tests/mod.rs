@@ -6,6 +6,7 @@ mod credentials;
 mod garbage;
 mod gateways;
 mod identity;
+mod jobs;
 mod key_value;
 mod log;
 mod membership;

@@ -7,18 +7,20 @@ use std::time::Duration;
 use samovar_model::Span;
 use tokio::time::sleep;
 
+use super::jobs::Runner;
 use super::key_value::count_all_along;
 use super::registry::{assert_all_there, deploy_all_along, race};
 use super::server::Server;
 use super::uploading::Uploading;
 use super::{Process, config};
 use crate::contract::gateways::{self, gateway_tests};
+use crate::contract::jobs::{JobStore, job_tests};
 use crate::contract::key_value::{self, bucket, key_value_tests};
 use crate::contract::membership::{Members, membership_tests};
 use crate::contract::{Backend, contract_tests};
 use crate::embedded::DataDir;
 use crate::nats::{Nats, NatsArtifacts, NatsConfig, NatsGateways, NatsKeyValue, NatsMembership};
-use crate::{Artifacts, Gateways, KeyValue, Membership, Registry};
+use crate::{Artifacts, Gateways, Jobs, KeyValue, Membership, Registry};
 
 struct Three {
     servers: [Server; 3],
@@ -112,6 +114,35 @@ mod values {
         swaps_in_a_loop_lose_nothing, counters_are_exact_under_many_tasks, keys_come_in_order_and_in_pages,
         a_full_bucket_refuses_until_something_is_deleted, clearing_spares_other_buckets,
         a_cleared_bucket_takes_writes_and_no_old_swap, everything_survives_reopening);
+}
+
+mod work {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// One process after the other, each at another server first.
+    struct Processes {
+        views: Views,
+        running: Mutex<Option<Runner>>,
+    }
+
+    impl JobStore for Processes {
+        fn new() -> Self {
+            Self { views: Views::start(), running: Mutex::default() }
+        }
+
+        async fn open(&self) -> Arc<dyn Jobs> {
+            drop(self.running.lock().unwrap().take());
+            let first = self.views.opened.fetch_add(1, Relaxed);
+            let runner = Runner::start(self.views.three.config(first)).await;
+            let jobs = Arc::clone(&runner.jobs);
+            *self.running.lock().unwrap() = Some(runner);
+            jobs
+        }
+    }
+
+    job_tests!(Processes);
 }
 
 #[tokio::test]
