@@ -21,7 +21,7 @@ use crate::args::Global;
 use crate::location::default_data_dir;
 use crate::serve::calls::OtherFunctions;
 use crate::serve::control_role::{ControlOptions, ControlRole};
-use crate::serve::gateway_role::{BalanceOptions, GatewayRole};
+use crate::serve::gateway_role::{BalanceOptions, GatewayRole, GatewaySettings};
 use crate::serve::host_role::{HostIdentity, HostRole, start_host};
 use crate::serve::limits::{self, Limits};
 use crate::serve::local::{self, LocalHost};
@@ -215,7 +215,8 @@ async fn run_in_cluster(args: UpArgs, global: &Global, mut signals: Signals) -> 
     let gateway_address = args.balance.address(listener.local_addr()?)?;
     let member = Member::join(membership, data_dir).await?;
     let mut host = HostRole::start(&member, &args.identity, address, &limits, host_listener).await?;
-    let gateway = GatewayRole::start(&member, &args.gateway, &args.balance, gateway_address, listener).await?;
+    let settings = GatewaySettings { gateway: &args.gateway, balance: &args.balance, jobs: &args.jobs };
+    let mut gateway = GatewayRole::start(&member, &settings, gateway_address, listener).await?;
     let control = ControlRole::start(&member, &args.control, global.token.as_deref(), control_listener).await?;
     let endpoints = Endpoints::default()
         .with("host", &format!("http://{}", host.address), host.name.as_str())
@@ -234,7 +235,7 @@ async fn run_in_cluster(args: UpArgs, global: &Global, mut signals: Signals) -> 
         tokio::join!(host.drain(), gateway.drain());
     };
     let drained = signals.drained(args.drain_timeout, drained).await;
-    host.leave().await;
+    tokio::join!(host.leave(), gateway.leave());
     drained?;
     control.drain().await;
     tracing::info!("stopped");

@@ -7,15 +7,16 @@ use samovar_gateway::service::url;
 use samovar_model::Span;
 
 use crate::args::Global;
-use crate::serve::gateway_role::{BalanceOptions, GatewayRole};
+use crate::serve::gateway_role::{BalanceOptions, GatewayRole, GatewaySettings};
 use crate::serve::limits;
 use crate::serve::member::Member;
-use crate::serve::{Endpoints, GatewayOptions, LogOptions, MemberOptions, Signals, StatusOptions, bind};
+use crate::serve::{Endpoints, GatewayOptions, JobOptions, LogOptions, MemberOptions, Signals, StatusOptions, bind};
 
 /// Take callers' requests to the hosts of a cluster
 ///
 /// Any number of gateways run side by side, behind DNS or a load balancer: each knows all functions and all hosts.
-/// Ctrl-C or SIGTERM drains it: it takes no new connections, what is under way is answered.
+/// They also run the cluster's jobs: requests that are answered later, and those that schedules make.
+/// Ctrl-C or SIGTERM drains it: it takes no new connections and jobs, what is under way is answered.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   samovar gateway --join nats://10.0.0.1:4222 --cluster-secret-file secret --listen 0.0.0.0:80 --data-dir /var/lib/samovar")]
@@ -28,6 +29,8 @@ pub(crate) struct GatewayArgs {
     drain_timeout: Span,
     #[command(flatten)]
     gateway: GatewayOptions,
+    #[command(flatten)]
+    jobs: JobOptions,
     #[command(flatten)]
     logging: LogOptions,
     #[command(flatten)]
@@ -48,11 +51,14 @@ pub(crate) async fn run(args: GatewayArgs, global: &Global) -> anyhow::Result<()
     let url = url(listener.local_addr()?);
     let address = args.balance.address(listener.local_addr()?)?;
     let member = Member::join(membership, global.data_dir.as_deref()).await?;
-    let gateway = GatewayRole::start(&member, &args.gateway, &args.balance, address, listener).await?;
+    let settings = GatewaySettings { gateway: &args.gateway, balance: &args.balance, jobs: &args.jobs };
+    let mut gateway = GatewayRole::start(&member, &settings, address, listener).await?;
     args.status.begin(gateway.status()).await?;
     Endpoints::default().with("gateway", &url, "").announce(&member.data_dir)?;
     signals.next().await;
-    signals.drained(args.drain_timeout, gateway.drain()).await?;
+    let drained = signals.drained(args.drain_timeout, gateway.drain()).await;
+    gateway.leave().await;
+    drained?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::host_role::{advertised, machine_name};
+use super::job_options::JobOptions;
 use super::member::Member;
 use super::queues;
 use super::status_role::GatewayStatus;
@@ -84,27 +85,40 @@ impl GatewayOptions {
     }
 }
 
+/// All that a gateway is told.
+pub(crate) struct GatewaySettings<'a> {
+    pub(crate) gateway: &'a GatewayOptions,
+    pub(crate) balance: &'a BalanceOptions,
+    pub(crate) jobs: &'a JobOptions,
+}
+
 /// A gateway that runs.
 pub(crate) struct GatewayRole {
     gateway: Gateway<RemoteHosts>,
     remote: RemoteHosts,
+    /// Holds the lease until `leave`.
     telling: JoinHandle<()>,
+    leave: CancellationToken,
     stop: CancellationToken,
     listener: JoinHandle<()>,
     queues: JoinHandle<()>,
+    /// Runs jobs, and keeps schedules.
+    working: JoinHandle<()>,
 }
 
 impl GatewayRole {
     /// Routes by the registry that the member knows, and joins.
     pub(crate) async fn start(
         member: &Member,
-        options: &GatewayOptions,
-        balance: &BalanceOptions,
+        settings: &GatewaySettings<'_>,
         address: String,
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
+        let GatewaySettings { gateway: options, balance, jobs } = settings;
+        let id = GatewayId::of_run(&machine_name(), fastrand::u64(..))?;
         let remote = RemoteHosts::new(balance.config(), member.connector.clone());
-        let gateway = Gateway::new(options.config(), remote.clone());
+        let store = member.jobs_run_as(&id, jobs.max_bytes.as_bytes());
+        let gateway = Gateway::with_jobs(options.config(), remote.clone(), store);
         gateway.apply(&Arc::clone(&member.registry.watch().borrow()));
         let hosts = member.membership.watch();
         tokio::spawn({
@@ -112,20 +126,27 @@ impl GatewayRole {
             async move { remote.follow(hosts).await }
         });
         remote.reached(FIRST_HOST).await;
-        let record = record(address, *gateway.versions().borrow())?;
-        let lease = member.gateways.join(record).await;
+        let lease = member.gateways.join(record(id, address, *gateway.versions().borrow())).await;
         tokio::spawn({
             let (gateway, snapshots) = (gateway.clone(), member.registry.watch());
             async move { gateway.follow(snapshots).await }
         });
-        let stop = CancellationToken::new();
-        let telling = tokio::spawn(tell(lease, gateway.versions(), stop.clone()));
+        let (stop, leave) = (CancellationToken::new(), CancellationToken::new());
+        let telling = tokio::spawn(tell(lease, gateway.versions(), leave.clone()));
+        let working = tokio::spawn({
+            let (gateway, snapshots, stop) = (gateway.clone(), member.registry.watch(), stop.clone());
+            let at_once = jobs.at_once.get();
+            async move {
+                let schedules = gateway.keep_schedules(snapshots, stop.clone());
+                tokio::join!(gateway.run_jobs(at_once, stop.clone()), schedules);
+            }
+        });
         let listener = tokio::spawn({
             let (gateway, stop) = (gateway.clone(), stop.clone());
             async move { gateway.serve(listener, stop).await }
         });
         let queues = queues::take(member, &gateway, &stop);
-        Ok(Self { gateway, remote, telling, stop, listener, queues })
+        Ok(Self { gateway, remote, telling, leave, stop, listener, working, queues })
     }
 
     /// What it tells of itself.
@@ -133,23 +154,32 @@ impl GatewayRole {
         GatewayStatus { gateway: self.gateway.clone(), remote: self.remote.clone() }
     }
 
-    /// Takes nothing new, answers what is under way, and gives the lease back.
-    pub(crate) async fn drain(self) {
+    /// Takes nothing new, answers what is under way, and finishes the jobs and messages that are running.
+    pub(crate) async fn drain(&mut self) {
         self.stop.cancel();
-        if let Err(error) = self.listener.await {
+        let (listened, worked, queued) = tokio::join!(&mut self.listener, &mut self.working, &mut self.queues);
+        if let Err(error) = listened {
             tracing::error!(%error, "the gateway's listener crashed");
         }
-        if let Err(error) = self.queues.await {
+        if let Err(error) = worked {
+            tracing::error!(%error, "what runs jobs crashed");
+        }
+        if let Err(error) = queued {
             tracing::error!(%error, "the task that takes messages crashed");
         }
+    }
+
+    /// Gives the lease back. Jobs that are still running are run again, by others.
+    pub(crate) async fn leave(self) {
+        self.leave.cancel();
         if let Err(error) = self.telling.await {
             tracing::error!(%error, "the lease's task crashed");
         }
     }
 }
 
-/// Tells by which version the gateway routes, until it stops.
-async fn tell(lease: Box<dyn GatewayLease>, mut versions: watch::Receiver<u64>, stop: CancellationToken) {
+/// Tells by which version the gateway routes, until it leaves.
+async fn tell(lease: Box<dyn GatewayLease>, mut versions: watch::Receiver<u64>, leave: CancellationToken) {
     loop {
         lease.routed(*versions.borrow_and_update());
         tokio::select! {
@@ -158,14 +188,13 @@ async fn tell(lease: Box<dyn GatewayLease>, mut versions: watch::Receiver<u64>, 
                     break;
                 }
             }
-            () = stop.cancelled() => break,
+            () = leave.cancelled() => break,
         }
     }
     lease.leave().await;
 }
 
-fn record(address: String, routed: u64) -> anyhow::Result<GatewayRecord> {
-    let id = GatewayId::of_run(&machine_name(), fastrand::u64(..))?;
+fn record(id: GatewayId, address: String, routed: u64) -> GatewayRecord {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(GatewayRecord { id, address, version, started: Timestamp::now(), routed })
+    GatewayRecord { id, address, version, started: Timestamp::now(), routed }
 }

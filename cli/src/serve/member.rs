@@ -1,16 +1,17 @@
 //! A process's part in its cluster: what all roles in it share.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use samovar_cluster::embedded::DataDir;
 use samovar_cluster::nats::{
-    Nats, NatsArtifacts, NatsGateways, NatsKeyValue, NatsMembership, NatsRegistry, NatsSecrets,
+    Nats, NatsArtifacts, NatsGateways, NatsJobs, NatsKeyValue, NatsMembership, NatsRegistry, NatsSecrets,
 };
 use samovar_cluster::redis::{RedisConfig, RedisKeyValue};
-use samovar_cluster::{KeyValue, Vault};
+use samovar_cluster::{Jobs, KeyValue, Vault};
 use samovar_hop::{Connector, Identity};
+use samovar_model::GatewayId;
 use tokio::sync::OnceCell;
 
 use super::member_options::Membership;
@@ -38,6 +39,8 @@ pub(crate) struct Member {
     redis: Option<RedisConfig>,
     /// Where buckets are, once a role has asked.
     key_value: OnceCell<Arc<dyn KeyValue>>,
+    /// The cluster's jobs, once a role has asked.
+    jobs: OnceLock<Arc<NatsJobs>>,
 }
 
 impl Member {
@@ -74,6 +77,7 @@ impl Member {
             nats,
             redis,
             key_value: OnceCell::new(),
+            jobs: OnceLock::new(),
         })
     }
 
@@ -87,5 +91,18 @@ impl Member {
             anyhow::Ok(opened)
         };
         self.key_value.get_or_try_init(open).await.cloned()
+    }
+
+    /// The cluster's jobs, which this process runs as this gateway. To be asked before [`Member::jobs`] is.
+    pub(crate) fn jobs_run_as(&self, gateway: &GatewayId, max_bytes: u64) -> Arc<dyn Jobs> {
+        let open = || Arc::new(NatsJobs::open(&self.nats, &*self.gateways, Some(gateway.clone()), max_bytes));
+        Arc::clone(self.jobs.get_or_init(open)) as _
+    }
+
+    /// The cluster's jobs, which other processes run where no gateway of this one does.
+    pub(crate) fn jobs(&self) -> Arc<dyn Jobs> {
+        // Nobody stores a job through it whom a limit would concern.
+        let open = || Arc::new(NatsJobs::open(&self.nats, &*self.gateways, None, u64::MAX));
+        Arc::clone(self.jobs.get_or_init(open)) as _
     }
 }

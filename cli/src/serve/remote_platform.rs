@@ -12,7 +12,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::{Method, StatusCode};
 use http_body_util::BodyStream;
 use jiff::Timestamp;
-use samovar_cluster::{Gateways, Membership, Queues};
+use samovar_cluster::{Gateways, Jobs, Membership, Queues};
 use samovar_control::platform::{Checked, Platform, Refusal};
 use samovar_hop::Received;
 use samovar_hop::message::{self, HostCall, StatsPart};
@@ -41,6 +41,7 @@ pub(super) struct RemotePlatform {
     membership: Arc<dyn Membership>,
     gateways: Arc<dyn Gateways>,
     caller: HostCaller,
+    jobs: Arc<dyn Jobs>,
     gateway_url: Option<String>,
     queues: Arc<dyn Queues>,
 }
@@ -51,6 +52,7 @@ impl RemotePlatform {
             membership: Arc::clone(&member.membership) as _,
             gateways: Arc::clone(&member.gateways) as _,
             caller: member.caller.clone(),
+            jobs: member.jobs(),
             gateway_url,
             queues: queues::of(member),
         }
@@ -248,6 +250,10 @@ impl Platform for RemotePlatform {
 
     fn queues(&self) -> Option<Arc<dyn Queues>> {
         Some(Arc::clone(&self.queues))
+    }
+
+    fn jobs(&self) -> Option<Arc<dyn Jobs>> {
+        Some(Arc::clone(&self.jobs))
     }
 
     fn hosts(&self) -> Option<Vec<samovar_model::Member>> {

@@ -6,6 +6,7 @@ mod calls;
 mod cold_start;
 mod failures;
 mod function_secrets;
+mod jobs;
 mod joining;
 mod key_value;
 mod network;
