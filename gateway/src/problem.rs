@@ -146,6 +146,17 @@ impl From<JobRefusal> for Problem {
     fn from(refusal: JobRefusal) -> Self {
         let (slug, title, status) = refusal.parts();
         let detail = match refusal {
+            // What is wrong with it is for those who run the platform.
+            JobRefusal::Store(JobsError::Unavailable(reason)) => {
+                tracing::debug!(reason, "the store of jobs is not available");
+                "the store of jobs is not available: send the request again later".to_owned()
+            }
+            JobRefusal::Store(JobsError::Unknown(reason)) => {
+                tracing::debug!(reason, "it is not known whether a job was stored");
+                "it is not known whether the request was stored: with a header idempotency-key it can be sent again \
+                 without being run twice"
+                    .to_owned()
+            }
             JobRefusal::Store(error) => error.to_string(),
             JobRefusal::BadKey { limit } => {
                 format!("the header idempotency-key must have 1 to {limit} characters of visible ASCII")

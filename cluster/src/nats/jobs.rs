@@ -42,6 +42,7 @@ use self::stored::Found;
 use self::subjects::{Blob, Kind};
 use self::watch::Watch;
 use super::Nats;
+use super::connection::Link;
 use crate::Gateways;
 use crate::jobs::{JobCounts, Jobs, JobsError, LastTick, NewJob, Selection, StoredAnswer, Submitted, Taken};
 
@@ -67,9 +68,15 @@ impl NatsJobs {
         Self { store, _tasks: tasks }
     }
 
-    /// Waits for a job that may be taken.
+    /// Waits for a job that may be taken, and for a connection to take it by.
     async fn next(&self, full: &BTreeSet<FunctionName>) -> InHand {
+        let mut link = self.store.messages.nats.link();
         loop {
+            let connected = link.wait_for(|link| matches!(link, Link::Connected(_))).await.is_ok();
+            if !connected {
+                // The client is gone, and so is this process.
+                return std::future::pending().await;
+            }
             let changed = self.store.changed.notified();
             let next = self.store.index().next(Timestamp::now(), full);
             let sleep = match next {

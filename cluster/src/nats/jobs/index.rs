@@ -83,10 +83,16 @@ impl Index {
 
     /// Takes what this process has written: an open job, or that it is none any more.
     pub(super) fn wrote(&mut self, id: JobId, sequence: u64, standing: Option<Standing>) {
-        if standing.is_none() {
+        // Where it is not known any more, the stream has told it first.
+        if standing.is_none() && self.jobs.contains_key(&id) {
             self.ended.insert(id, sequence);
         }
         self.learn(id, sequence, standing);
+    }
+
+    /// Forgets a job that is not there, nor anything that says why.
+    pub(super) fn forget(&mut self, id: JobId) {
+        self.remove(id);
     }
 
     /// Takes what the stream tells.

@@ -52,7 +52,10 @@ impl InHand {
         let Some(runner) = store.runner.clone() else { return Ok(None) };
         let seen = store.seen(Kind::Open, self.id).await.map_err(unavailable)?;
         let Some(found) = seen.found else {
-            store.index().wrote(self.id, seen.sequence, None);
+            match seen.sequence {
+                0 => store.index().forget(self.id),
+                sequence => store.index().wrote(self.id, sequence, None),
+            }
             return Ok(None);
         };
         let is_free = found.stored.held.as_ref().is_none_or(|held| store.index().is_lost(&held.owner));

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use samovar_model::{GatewayId, GatewayRecord, JobId, JobState, Schedule};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::config;
@@ -59,11 +60,14 @@ impl Runner {
         self.jobs.show(id).await.unwrap().expect("it is kept").state
     }
 
-    /// Runs jobs until none comes any more; counts how often each was run.
-    async fn run_all(self: Arc<Self>, ran: Arc<Mutex<BTreeMap<JobId, u32>>>) -> usize {
+    /// Runs jobs until none comes for so long; counts how often each was run.
+    pub(super) async fn run_all(self: Arc<Self>, ran: Arc<Mutex<BTreeMap<JobId, u32>>>, idle: Duration) -> usize {
         let mut own = 0;
-        while let Ok(taken) = timeout(Duration::from_secs(3), self.jobs.take(&BTreeSet::new())).await {
-            let taken = taken.unwrap();
+        while let Ok(taken) = timeout(idle, self.jobs.take(&BTreeSet::new())).await {
+            let Ok(taken) = taken else {
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            };
             own += 1;
             *ran.lock().unwrap().entry(taken.job.id).or_default() += 1;
             taken.lease.finish(answered(200)).await.unwrap();
@@ -97,6 +101,20 @@ impl JobStore for One {
 }
 
 job_tests!(One);
+
+/// Stores jobs until it is told to stop; answers those that were accepted.
+pub(super) async fn submit_all_along(runner: Arc<Runner>, ended: watch::Receiver<bool>) -> BTreeSet<JobId> {
+    let mut accepted = BTreeSet::new();
+    while !*ended.borrow() {
+        match runner.jobs.submit(asking("a", b"")).await {
+            Ok(submitted) => drop(accepted.insert(submitted.id())),
+            Err(JobsError::Unavailable(_) | JobsError::Unknown(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    accepted
+}
 
 fn keyed(body: &[u8], key: &str) -> NewJob {
     let job = asking("a", body);
@@ -140,7 +158,9 @@ async fn two_processes_share_the_jobs_and_run_none_twice() {
     let server = Server::start();
     let (one, other) = (Arc::new(Runner::start(config(&server)).await), Arc::new(Runner::start(config(&server)).await));
     let ran = Arc::new(Mutex::new(BTreeMap::new()));
-    let running = [&one, &other, &one, &other].map(|runner| tokio::spawn(Arc::clone(runner).run_all(Arc::clone(&ran))));
+    let idle = Duration::from_secs(3);
+    let run = |runner: &Arc<Runner>| tokio::spawn(Arc::clone(runner).run_all(Arc::clone(&ran), idle));
+    let running = [&one, &other, &one, &other].map(run);
     let mut ids = BTreeSet::new();
     for number in 0..200_u32 {
         ids.insert(one.jobs.submit(asking("a", &number.to_be_bytes())).await.unwrap().id());

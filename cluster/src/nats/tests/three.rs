@@ -117,7 +117,10 @@ mod values {
 }
 
 mod work {
+    use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Mutex;
+
+    use super::super::jobs::submit_all_along;
 
     use super::*;
 
@@ -143,6 +146,43 @@ mod work {
     }
 
     job_tests!(Processes);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_job_is_lost_and_none_run_twice_while_leaders_are_killed() {
+        let mut views = Views::start();
+        let runners = [Runner::start(views.three.config(0)).await, Runner::start(views.three.config(1)).await];
+        let [one, other] = runners.map(Arc::new);
+        let ran = Arc::new(Mutex::new(BTreeMap::new()));
+        // What could not be taken is left alone for ten seconds.
+        let idle = Duration::from_secs(13);
+        let run = |runner: &Arc<Runner>| tokio::spawn(Arc::clone(runner).run_all(Arc::clone(&ran), idle));
+        let running = [&one, &other].map(run);
+        let (end, ended) = tokio::sync::watch::channel(false);
+        let submitting = [&one, &other].map(|runner| tokio::spawn(submit_all_along(Arc::clone(runner), ended.clone())));
+        sleep(Duration::from_secs(1)).await;
+        // One of them leads the stream.
+        for server in &mut views.three.servers {
+            server.kill();
+            sleep(Duration::from_secs(4)).await;
+            server.restart();
+            sleep(Duration::from_secs(4)).await;
+        }
+        end.send_replace(true);
+        let mut accepted = BTreeSet::new();
+        for task in submitting {
+            accepted.extend(task.await.unwrap());
+        }
+        for task in running {
+            task.await.unwrap();
+        }
+        let ran = ran.lock().unwrap();
+        let (lost, repeated) = (
+            accepted.iter().filter(|id| !ran.contains_key(id)).count(),
+            ran.values().filter(|times| **times > 1).count(),
+        );
+        println!("{} jobs accepted, {} run, {lost} lost, {repeated} run more than once", accepted.len(), ran.len());
+        assert!(accepted.len() > 100 && lost == 0 && repeated == 0, "{lost} lost, {repeated} repeated: {ran:?}");
+    }
 }
 
 #[tokio::test]

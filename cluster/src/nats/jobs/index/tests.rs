@@ -62,6 +62,9 @@ fn what_is_told_late_changes_nothing() {
         assert_eq!(next(&mut index), Next::Nothing);
     }
     assert!(index.ended.is_empty());
+    // What it has heard of already it need not wait for.
+    index.wrote(id(1), 9, None);
+    assert!(index.ended.is_empty());
     // A retry by hand.
     index.hear(id(1), 12, queued(None));
     assert_eq!(next(&mut index), Next::Try(id(1)));
