@@ -192,6 +192,19 @@ pub struct Taken {
     pub lease: Box<dyn JobLease>,
 }
 
+/// A job that was chosen to be run, and that nobody else in this process chooses meanwhile. Dropped, it is left to whoever comes.
+#[async_trait]
+pub trait Chosen: Send + 'static {
+    /// The job's function.
+    fn function(&self) -> &FunctionName;
+
+    /// Takes the job; nothing where it is gone, or another process was faster.
+    ///
+    /// # Errors
+    /// When the store does not say; the job will be due again, after a moment.
+    async fn take(self: Box<Self>) -> Result<Option<Taken>, JobsError>;
+}
+
 /// The right to run a job. Nobody else has it while this is held by a process that lives. Dropped, the job is due again.
 #[async_trait]
 pub trait JobLease: Send + Sync + 'static {
@@ -211,14 +224,27 @@ pub trait Jobs: Send + Sync + 'static {
     /// Everything but [`JobsError::NoJob`] and [`JobsError::NotToRetry`]. After [`JobsError::Unknown`] the job may be run.
     async fn submit(&self, job: NewJob) -> Result<Submitted, JobsError>;
 
-    /// Waits for a job that is due, the longest first, of a function that is not `full`, and takes it.
+    /// Waits for a job that is due, the longest first, of a function that is not `full`. To take it may need another machine, so
+    /// that several are best taken at once.
+    ///
+    /// # Cancel safety
+    /// Nothing is chosen by a call that is dropped.
+    async fn choose(&self, full: &BTreeSet<FunctionName>) -> Box<dyn Chosen>;
+
+    /// Chooses a job and takes it, until that succeeds.
     ///
     /// # Errors
     /// [`JobsError::Unavailable`]; trying again at once does not help.
     ///
     /// # Cancel safety
     /// Nothing is taken by a call that is dropped.
-    async fn take(&self, full: &BTreeSet<FunctionName>) -> Result<Taken, JobsError>;
+    async fn take(&self, full: &BTreeSet<FunctionName>) -> Result<Taken, JobsError> {
+        loop {
+            if let Some(taken) = self.choose(full).await.take().await? {
+                return Ok(taken);
+            }
+        }
+    }
 
     /// Looks at a job.
     async fn show(&self, id: JobId) -> Result<Option<Job>, JobsError>;

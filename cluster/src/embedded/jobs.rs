@@ -20,8 +20,8 @@ use super::DataDir;
 use crate::durable::sync_dir;
 use crate::jobs::rules::Record;
 use crate::jobs::{
-    Attempt, DEAD_KEPT, DONE_KEPT, JobCounts, JobLease, Jobs, JobsError, LastTick, NewJob, Selection, StoredAnswer,
-    Submitted, Taken,
+    Attempt, Chosen, DEAD_KEPT, DONE_KEPT, JobCounts, JobLease, Jobs, JobsError, LastTick, NewJob, Selection,
+    StoredAnswer, Submitted, Taken,
 };
 use changes::{Finish, Purge, Retry, Submit};
 use index::{Index, Next};
@@ -147,6 +147,30 @@ impl Drop for Lease {
 }
 
 #[async_trait]
+impl Chosen for Lease {
+    fn function(&self) -> &FunctionName {
+        &self.function
+    }
+
+    async fn take(mut self: Box<Self>) -> Result<Option<Taken>, JobsError> {
+        let (id, now) = (self.id, Timestamp::now());
+        self.due = Some(now + AFTER_TROUBLE);
+        let found = self.store.read(move |_, read| tables::job_and_request(read, id)).await?;
+        let Some((record, request)) = found else {
+            // Purged while it waited; there is nothing to be given back.
+            self.due = None;
+            self.store.index().forget_running(id);
+            return Ok(None);
+        };
+        // Nobody is in the way any more who might break off.
+        self.due = Some(now);
+        let job = record.running(now);
+        self.record = Some(record);
+        Ok(Some(Taken { job, request, lease: self }))
+    }
+}
+
+#[async_trait]
 impl JobLease for Lease {
     async fn finish(mut self: Box<Self>, attempt: Attempt) -> Result<JobState, JobsError> {
         let Some(record) = self.record.take() else { return Err(JobsError::NoJob(self.id)) };
@@ -171,25 +195,10 @@ impl Jobs for EmbeddedJobs {
         self.store.write(change, told).await
     }
 
-    async fn take(&self, full: &BTreeSet<FunctionName>) -> Result<Taken, JobsError> {
-        loop {
-            let (function, id) = self.store.lease(full).await;
-            let now = Timestamp::now();
-            let due = Some(now + AFTER_TROUBLE);
-            let mut lease = Lease { store: Arc::clone(&self.store), function, id, due, record: None };
-            let found = self.store.read(move |_, read| tables::job_and_request(read, id)).await?;
-            let Some((record, request)) = found else {
-                // Purged while it waited; there is nothing to be given back.
-                lease.due = None;
-                self.store.index().forget_running(id);
-                continue;
-            };
-            // Nobody is in the way any more who might break off.
-            lease.due = Some(now);
-            let job = record.running(now);
-            lease.record = Some(record);
-            return Ok(Taken { job, request, lease: Box::new(lease) });
-        }
+    async fn choose(&self, full: &BTreeSet<FunctionName>) -> Box<dyn Chosen> {
+        let (function, id) = self.store.lease(full).await;
+        let store = Arc::clone(&self.store);
+        Box::new(Lease { store, function, id, due: Some(Timestamp::now()), record: None })
     }
 
     async fn show(&self, id: JobId) -> Result<Option<Job>, JobsError> {

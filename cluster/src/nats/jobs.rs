@@ -5,7 +5,8 @@
 //! which are open, and takes one by compare-and-set.
 //!
 //! - `subjects.rs`: where everything is; `stored.rs`: a job's message
-//! - `store.rs`: what is asked of the stream; `change.rs`: what is written, under conditions; `scan.rs`: reading many
+//! - `store.rs`: what is asked of the stream; `change.rs`: what is written, under conditions; `together.rs`: several of
+//!   these at once; `scan.rs`: reading many
 //! - `index.rs`, `watch.rs`: what is known of open jobs; `usage.rs`: how much there is altogether
 //! - `submit.rs`, `lease.rs`, `ended.rs`, `sweep.rs`: a job's life, from its beginning to its end
 //!
@@ -22,6 +23,7 @@ mod stored;
 mod subjects;
 mod submit;
 mod sweep;
+mod together;
 mod usage;
 mod watch;
 
@@ -37,14 +39,14 @@ use tokio::task::JoinSet;
 use self::index::Next;
 use self::lease::InHand;
 use self::scan::{Depth, scan};
-use self::store::{Store, unavailable};
+use self::store::Store;
 use self::stored::Found;
 use self::subjects::{Blob, Kind};
 use self::watch::Watch;
 use super::Nats;
 use super::connection::Link;
 use crate::Gateways;
-use crate::jobs::{JobCounts, Jobs, JobsError, LastTick, NewJob, Selection, StoredAnswer, Submitted, Taken};
+use crate::jobs::{Chosen, JobCounts, Jobs, JobsError, LastTick, NewJob, Selection, StoredAnswer, Submitted};
 
 /// How long it is waited at most before the clock is looked at again: it may be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -80,7 +82,7 @@ impl NatsJobs {
             let changed = self.store.changed.notified();
             let next = self.store.index().next(Timestamp::now(), full);
             let sleep = match next {
-                Next::Try(id) => return InHand::new(&self.store, id),
+                Next::Try(id, function) => return InHand::new(&self.store, id, function),
                 Next::At(at) => Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default(),
                 Next::Nothing => LONGEST_SLEEP,
             };
@@ -105,15 +107,8 @@ impl Jobs for NatsJobs {
         submitted.unwrap_or_else(|error| Err(JobsError::Unknown(error.to_string())))
     }
 
-    async fn take(&self, full: &BTreeSet<FunctionName>) -> Result<Taken, JobsError> {
-        loop {
-            let in_hand = self.next(full).await;
-            // Whoever waits may go away: then the lease is dropped as soon as there is one, and the job is given back.
-            let taken = tokio::spawn(in_hand.take()).await.unwrap_or_else(|error| Err(unavailable(error)))?;
-            if let Some(taken) = taken {
-                return Ok(taken);
-            }
-        }
+    async fn choose(&self, full: &BTreeSet<FunctionName>) -> Box<dyn Chosen> {
+        Box::new(self.next(full).await)
     }
 
     async fn show(&self, id: JobId) -> Result<Option<Job>, JobsError> {

@@ -44,7 +44,7 @@ pub(super) struct Part {
 }
 
 /// Why messages were not stored, as far as that is known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum NotStored {
     /// A condition did not hold, or may not.
     Conflict,

@@ -11,8 +11,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
-use samovar_cluster::jobs::{Attempt, MAX_ANSWER_BYTES, StoredAnswer, StoredRequest, Taken};
-use samovar_cluster::{Jobs, JobsError};
+use samovar_cluster::Jobs;
+use samovar_cluster::jobs::{Attempt, Chosen, MAX_ANSWER_BYTES, StoredAnswer, StoredRequest, Taken};
 use samovar_model::{Fault, FunctionName, Job, JobSettings, RequestId, headers};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::Gateway;
 use crate::dispatcher::Dispatcher;
 
-/// How long the store is left alone that could not give a job.
+/// How long a place stays empty that the store could not give a job for.
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 /// How often what was kept for long enough is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
@@ -83,19 +83,19 @@ impl<D: Dispatcher> Gateway<D> {
             let places = Arc::new(Semaphore::new(at_once));
             loop {
                 let permit = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-                match self.next_job(&*store, &busy).await {
-                    Ok(taken) => {
-                        let (gateway, place) = (self.clone(), busy.enter(&taken.job.function));
-                        tasks.spawn(async move {
-                            gateway.run_job(taken).await;
-                            drop((permit, place));
-                        });
+                let chosen = self.next_job(&*store, &busy).await;
+                let (gateway, place) = (self.clone(), busy.enter(chosen.function()));
+                tasks.spawn(async move {
+                    match chosen.take().await {
+                        Ok(Some(taken)) => gateway.run_job(taken).await,
+                        Ok(None) => {}
+                        Err(error) => {
+                            tracing::warn!(%error, "a job that is due cannot be taken");
+                            tokio::time::sleep(AFTER_TROUBLE).await;
+                        }
                     }
-                    Err(error) => {
-                        tracing::warn!(%error, "no jobs are run");
-                        tokio::time::sleep(AFTER_TROUBLE).await;
-                    }
-                }
+                    drop((permit, place));
+                });
             }
         };
         tokio::select! {
@@ -108,12 +108,12 @@ impl<D: Dispatcher> Gateway<D> {
     }
 
     /// Waits for a job of a function that may run one more.
-    async fn next_job(&self, store: &dyn Jobs, busy: &Busy) -> Result<Taken, JobsError> {
+    async fn next_job(&self, store: &dyn Jobs, busy: &Busy) -> Box<dyn Chosen> {
         loop {
             let freed = busy.freed.notified();
             let full = busy.full(|function| self.job_settings(function).concurrency);
             tokio::select! {
-                taken = store.take(&full) => return taken,
+                chosen = store.choose(&full) => return chosen,
                 () = freed, if !full.is_empty() => {}
             }
         }

@@ -26,12 +26,12 @@ pub(super) struct Change {
     parts: Vec<Part>,
     /// Subjects, and the sequence of the message that must be the last of each; the job's first.
     conditions: Vec<(String, u64)>,
-    job: Job,
+    base: Base,
 }
 
-/// The job's message that a change leaves its name in.
+/// What a change is decided on: the job's message, in which it leaves its name.
 #[derive(Debug, Clone)]
-pub(super) struct Job {
+pub(super) struct Base {
     pub(super) kind: Kind,
     pub(super) id: JobId,
     /// The sequence of the message that is there before; 0 where there is none.
@@ -51,14 +51,14 @@ pub(super) enum Committed {
 
 impl Change {
     /// A change without anything in it, of this job.
-    pub(super) fn of(job: Job) -> Result<Self, JobsError> {
+    pub(super) fn of(base: Base) -> Result<Self, JobsError> {
         let name = new_name().map_err(unavailable)?;
-        Ok(Self { name, parts: Vec::new(), conditions: Vec::new(), job })
+        Ok(Self { name, parts: Vec::new(), conditions: Vec::new(), base })
     }
 
     /// Stores the job's own message, in place of the one that the change is decided on.
     pub(super) fn put_job(&mut self, store: &Store, headers: HeaderMap, content: Bytes) {
-        let Job { kind, id, sequence, .. } = self.job;
+        let Base { kind, id, sequence, .. } = self.base;
         self.put_if(store.subjects.job(kind, id), sequence, headers, content);
     }
 
@@ -81,7 +81,7 @@ impl Change {
     }
 
     fn is_jobs(&self, subject: &str) -> bool {
-        subject.ends_with(&format!("{}.{}", self.job.kind.token(), self.job.id))
+        subject.ends_with(&format!("{}.{}", self.base.kind.token(), self.base.id))
     }
 
     /// What it takes.
@@ -115,7 +115,11 @@ impl Change {
     }
 
     async fn attempt(&self, store: &Store, open: &mut bool) -> Result<Committed, String> {
-        match store.messages.publish(self.parts.clone()).await {
+        let stored = match self.parts.len() {
+            1 => store.messages.publish(self.parts.clone()).await,
+            _ => store.together.publish(self.parts.clone()).await,
+        };
+        match stored {
             Ok(last) => {
                 let after = self.parts.iter().rev().take_while(|part| !self.is_jobs(&part.subject)).count();
                 store.usage.stored(self.bytes());
@@ -133,7 +137,7 @@ impl Change {
 
     /// Learns what became of a copy whose answer was lost, when another has met with a conflict.
     async fn settle(&self, store: &Store) -> Result<Committed, String> {
-        let Job { kind, id, sequence, commit } = &self.job;
+        let Base { kind, id, sequence, commit } = &self.base;
         let seen = store.seen(*kind, *id).await?;
         if seen.sequence != *sequence {
             return self.fate(&seen, commit.as_deref());

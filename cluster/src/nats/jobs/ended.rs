@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use samovar_model::{JobId, JobState};
 
-use super::change::{Change, Committed, Job};
+use super::change::{Base, Change, Committed};
 use super::scan::{Depth, scan};
 use super::store::{Store, unavailable};
 use super::stored::{self, Found, Place, Standing};
@@ -91,7 +91,7 @@ pub(super) async fn purge(store: &Arc<Store>, which: &Selection, before: Timesta
 /// Forgets a job with its key; false where it has changed.
 async fn forget(store: &Store, unwanted: Unwanted) -> Result<bool, JobsError> {
     let Unwanted { id, sequence, standing } = unwanted;
-    let mut change = Change::of(Job { kind: Kind::of(standing.state), id, sequence, commit: None })?;
+    let mut change = Change::of(Base { kind: Kind::of(standing.state), id, sequence, commit: None })?;
     change.remove_job(store);
     if let Some(key) = &standing.key {
         let subject = store.subjects.key(&standing.function, key);

@@ -60,7 +60,7 @@ enum Placed {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// This job is in hand now.
-    Try(JobId),
+    Try(JobId, FunctionName),
     /// Nothing yet; at this time there will be.
     At(Timestamp),
     /// Nothing.
@@ -152,13 +152,15 @@ impl Index {
             return Next::Nothing;
         }
         let free = self.due.iter().filter(|(function, _)| !full.contains(*function));
-        let Some((at, id)) = free.filter_map(|(_, jobs)| jobs.first()).min().copied() else { return Next::Nothing };
+        let firsts = free.filter_map(|(function, jobs)| Some((*jobs.first()?, function)));
+        let Some(((at, id), function)) = firsts.min() else { return Next::Nothing };
         if at > now {
             return Next::At(at);
         }
+        let function = function.clone();
         self.in_hand.insert(id);
         self.place_anew(id);
-        Next::Try(id)
+        Next::Try(id, function)
     }
 
     /// A job is not in hand any more; it is left alone until then, unless it changes.

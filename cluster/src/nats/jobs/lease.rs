@@ -14,13 +14,13 @@ use async_nats::HeaderMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use samovar_model::{JobId, JobState};
+use samovar_model::{FunctionName, GatewayId, Job, JobId, JobState};
 
-use super::change::{Change, Committed, Job};
+use super::change::{Base, Change, Committed};
 use super::store::{Store, unavailable};
 use super::stored::{Found, Held, Place, Stored, expire, kept};
 use super::subjects::{Blob, Kind};
-use crate::jobs::{Attempt, JobLease, JobsError, StoredRequest, Taken};
+use crate::jobs::{Attempt, Chosen, JobLease, JobsError, StoredRequest, Taken};
 use crate::nats::stream::PATIENCE;
 
 /// When a job is due again here whose outcome could not be stored.
@@ -35,18 +35,19 @@ const OUTCOME_PATIENCE: Duration = Duration::from_secs(600);
 pub(super) struct InHand {
     store: Arc<Store>,
     id: JobId,
+    function: FunctionName,
     /// For how long it is left alone then.
     pause: Duration,
 }
 
 impl InHand {
     /// Of a job that the index has just given out.
-    pub(super) fn new(store: &Arc<Store>, id: JobId) -> Self {
-        Self { store: Arc::clone(store), id, pause: Duration::ZERO }
+    pub(super) fn new(store: &Arc<Store>, id: JobId, function: FunctionName) -> Self {
+        Self { store: Arc::clone(store), id, function, pause: Duration::ZERO }
     }
 
     /// Takes the job, if nobody else has, and it is still to be run.
-    pub(super) async fn take(mut self) -> Result<Option<Taken>, JobsError> {
+    async fn hold(mut self) -> Result<Option<Taken>, JobsError> {
         self.pause = AFTER_TROUBLE;
         let store = Arc::clone(&self.store);
         let Some(runner) = store.runner.clone() else { return Ok(None) };
@@ -59,7 +60,7 @@ impl InHand {
             return Ok(None);
         };
         let is_free = found.stored.held.as_ref().is_none_or(|held| store.index().is_lost(&held.owner));
-        let Some((lease, job)) = (if is_free { self.hold(found, runner).await? } else { None }) else {
+        let Some((lease, job)) = (if is_free { self.write(found, runner).await? } else { None }) else {
             return Ok(None);
         };
         let (place, here) = (lease.found.stored.request, lease.found.request.clone());
@@ -71,11 +72,7 @@ impl InHand {
     }
 
     /// Writes that this process has the job.
-    async fn hold(
-        mut self,
-        mut found: Found,
-        owner: samovar_model::GatewayId,
-    ) -> Result<Option<(Lease, samovar_model::Job)>, JobsError> {
+    async fn write(mut self, mut found: Found, owner: GatewayId) -> Result<Option<(Lease, Job)>, JobsError> {
         let since = Timestamp::now();
         let mut change = Change::of(found.job())?;
         let before = found.stored.clone();
@@ -98,6 +95,18 @@ impl InHand {
     }
 }
 
+#[async_trait]
+impl Chosen for InHand {
+    fn function(&self) -> &FunctionName {
+        &self.function
+    }
+
+    async fn take(self: Box<Self>) -> Result<Option<Taken>, JobsError> {
+        // Whoever waits may go away: then the lease is dropped as soon as there is one, and the job is given back.
+        tokio::spawn(self.hold()).await.unwrap_or_else(|error| Err(unavailable(error)))
+    }
+}
+
 impl Drop for InHand {
     fn drop(&mut self) {
         let not_before =
@@ -109,9 +118,9 @@ impl Drop for InHand {
 
 impl Found {
     /// The message that the next change replaces.
-    pub(super) fn job(&self) -> Job {
+    pub(super) fn job(&self) -> Base {
         let (id, kind) = (self.stored.record.job.id, self.stored.kind());
-        Job { kind, id, sequence: self.sequence, commit: self.stored.commits.last().map(str::to_owned) }
+        Base { kind, id, sequence: self.sequence, commit: self.stored.commits.last().map(str::to_owned) }
     }
 
     /// Names a change in the job; answers the headers of its message.

@@ -12,6 +12,7 @@ use super::change::Change;
 use super::index::Index;
 use super::stored::{self, Found, Place, Seen};
 use super::subjects::{Blob, Kind, Subjects};
+use super::together::Together;
 use super::usage::Usage;
 use crate::JobsError;
 use crate::nats::Nats;
@@ -31,6 +32,7 @@ const LOOKS: usize = 3;
 /// Shared by all that is done with jobs.
 pub(super) struct Store {
     pub(super) messages: Messages,
+    pub(super) together: Together,
     pub(super) subjects: Subjects,
     /// As whom this process runs jobs, if it does.
     pub(super) runner: Option<GatewayId>,
@@ -48,8 +50,10 @@ pub(super) fn unavailable(error: impl ToString) -> JobsError {
 impl Store {
     pub(super) fn new(nats: &Nats, runner: Option<GatewayId>, max_bytes: u64) -> Self {
         let jobs = &nats.buckets().jobs;
+        let messages = Messages::of(nats, jobs);
         Self {
-            messages: Messages::of(nats, jobs),
+            together: Together::spawn(&messages),
+            messages,
             subjects: Subjects::of(&jobs.name),
             index: Mutex::new(Index::new(runner.clone(), nats.config().host_expiry)),
             runner,

@@ -8,7 +8,7 @@ use samovar_model::JobId;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::change::{Change, Committed, Job};
+use super::change::{Base, Change, Committed};
 use super::store::{Store, unavailable};
 use super::stored::{self, Place, Stored};
 use super::subjects::{Blob, Kind};
@@ -97,7 +97,7 @@ fn change(
     marks: &Marks,
 ) -> Result<(Change, Stored), JobsError> {
     let id = record.job.id;
-    let mut change = Change::of(Job { kind: Kind::Open, id, sequence: 0, commit: None })?;
+    let mut change = Change::of(Base { kind: Kind::Open, id, sequence: 0, commit: None })?;
     let (place, here) = store.place(&mut change, Blob::Request, id, request, &HeaderMap::new());
     let mut commits = Commits::default();
     commits.enter(&change.name);

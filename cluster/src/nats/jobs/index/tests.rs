@@ -2,6 +2,7 @@ use samovar_model::{GatewayMember, GatewayRecord, GatewayState};
 
 use super::super::stored::Held;
 use super::*;
+use crate::contract::name;
 
 fn gateways(names: &[&str]) -> GatewayTable {
     let member = |name: &&str| {
@@ -44,7 +45,7 @@ fn nothing_is_taken_before_others_can_know_who_does() {
     index.meet(&gateways(&["b"]));
     assert_eq!(next(&mut index), Next::Nothing);
     index.meet(&gateways(&["a"]));
-    assert_eq!(next(&mut index), Next::Try(id(1)));
+    assert_eq!(next(&mut index), Next::Try(id(1), name("f")));
     assert_eq!(next(&mut index), Next::Nothing, "it is in hand");
 }
 
@@ -53,7 +54,7 @@ fn what_is_told_late_changes_nothing() {
     let mut index = index();
     index.wrote(id(1), 5, queued(None));
     index.hear(id(1), 3, queued(Some("b")));
-    assert_eq!(next(&mut index), Next::Try(id(1)));
+    assert_eq!(next(&mut index), Next::Try(id(1), name("f")));
     index.wrote(id(1), 9, None);
     index.put_down(id(1), None);
     // The stream tells only now what became of it before its end, and then of that.
@@ -67,7 +68,7 @@ fn what_is_told_late_changes_nothing() {
     assert!(index.ended.is_empty());
     // A retry by hand.
     index.hear(id(1), 12, queued(None));
-    assert_eq!(next(&mut index), Next::Try(id(1)));
+    assert_eq!(next(&mut index), Next::Try(id(1), name("f")));
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn a_job_is_due_again_when_its_gateway_is_gone_and_not_before() {
     index.hear(id(1), 1, queued(Some("b")));
     assert_eq!(next(&mut index), Next::Nothing);
     index.meet(&gateways(&["a"]));
-    assert_eq!(next(&mut index), Next::Try(id(1)));
+    assert_eq!(next(&mut index), Next::Try(id(1), name("f")));
     // One that joined just now may not be shown yet.
     index.hear(id(2), 2, queued(Some("c")));
     let Next::At(at) = next(&mut index) else { panic!("it is due some time") };
@@ -88,14 +89,14 @@ fn a_job_is_due_again_when_its_gateway_is_gone_and_not_before() {
 fn a_job_that_this_process_has_lost_sight_of_is_due() {
     let mut index = index();
     index.hear(id(1), 1, queued(None));
-    assert_eq!(next(&mut index), Next::Try(id(1)));
+    assert_eq!(next(&mut index), Next::Try(id(1), name("f")));
     index.hear(id(1), 2, queued(Some("a")));
     assert_eq!(next(&mut index), Next::Nothing, "it is in hand");
     let later = Timestamp::now() + Duration::from_secs(10);
     index.put_down(id(1), Some(later));
     assert_eq!(next(&mut index), Next::At(later));
     index.put_down(id(1), None);
-    assert_eq!(next(&mut index), Next::Try(id(1)));
+    assert_eq!(next(&mut index), Next::Try(id(1), name("f")));
 }
 
 #[test]
