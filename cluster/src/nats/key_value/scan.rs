@@ -12,9 +12,9 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use futures_util::StreamExt as _;
 use samovar_model::BucketId;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::store::{PATIENCE, Store, unavailable};
+use super::store::{PATIENCE, PAUSE, Store, unavailable};
 use super::value;
 use crate::KeyValueError;
 
@@ -32,8 +32,19 @@ pub(super) struct Found {
     pub(super) ledger: u64,
 }
 
-/// The keys with a prefix, those included that are past their time.
+/// The keys with a prefix, those included that are past their time. A look that fails is begun again for a while: a server that is
+/// told to send may have just begun, or be gone.
 pub(super) async fn scan(store: &Store, bucket: &BucketId, prefix: &str) -> Result<Found, KeyValueError> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match look(store, bucket, prefix).await {
+            Err(_) if Instant::now() + PAUSE < end => sleep(PAUSE).await,
+            found => return found,
+        }
+    }
+}
+
+async fn look(store: &Store, bucket: &BucketId, prefix: &str) -> Result<Found, KeyValueError> {
     let seen = store.ledger(bucket).await?;
     if seen.ledger.keys == 0 {
         return Ok(Found { ledger: seen.sequence, ..Found::default() });
