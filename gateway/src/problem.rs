@@ -206,15 +206,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_never_accepted_where_the_store_of_jobs_is_away_and_may_come_again() {
-        for (error, detail) in [
+        let unknown = "it is not known whether the request was stored: with a header idempotency-key it can be sent again without \
+                       being run twice";
+        for (error, kind, detail) in [
             (
                 JobsError::Unavailable("no answer in 5s".to_owned()),
-                "the store of jobs is not available: no answer in 5s",
+                "/problems/jobs-unavailable",
+                "the store of jobs is not available: send the request again later",
             ),
-            (
-                JobsError::Unknown("the connection broke".to_owned()),
-                "it is not known whether the store of jobs has stored the change: the connection broke",
-            ),
+            (JobsError::Unknown("the connection broke".to_owned()), "/problems/job-unknown", unknown),
         ] {
             let response: Response<http_body_util::Full<Bytes>> =
                 Problem::from(JobRefusal::Store(error)).respond(&RequestId::from_number(7));
@@ -223,7 +223,7 @@ mod tests {
             assert!(!response.headers().contains_key(header::LOCATION));
             let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
             let problem: api::Problem = serde_json::from_slice(&body).unwrap();
-            assert_eq!((problem.kind.as_str(), problem.detail.as_str()), ("/problems/jobs-unavailable", detail));
+            assert_eq!((problem.kind.as_str(), problem.detail.as_str()), (kind, detail));
         }
     }
 }

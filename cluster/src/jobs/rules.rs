@@ -72,8 +72,8 @@ pub struct Progress {
     pub counted: u32,
     /// Attempts in a row that did not count, the one that has ended not included.
     pub deferred: u32,
-    /// How long ago it was stored.
-    pub age: Duration,
+    /// How long ago it was stored; None where it is not for its age that it is given up.
+    pub age: Option<Duration>,
 }
 
 /// Decides. `jitter` is from 0 to 1.
@@ -90,7 +90,7 @@ pub fn verdict(attempt: &Attempt, progress: Progress, settings: &JobSettings, ji
     }
     let earlier = if counts { progress.counted.saturating_sub(1) } else { progress.deferred };
     let after = backoff(settings.backoff.as_duration(), earlier, jitter).max(at_least);
-    if progress.age.saturating_add(after) > settings.max_age.as_duration() {
+    if progress.age.is_some_and(|age| age.saturating_add(after) > settings.max_age.as_duration()) {
         return Verdict::Dead(Some(format!("the next attempt would be past its time ({})", settings.max_age)));
     }
     Verdict::Again { after, counts }
@@ -171,7 +171,7 @@ impl Record {
 
     /// The job after an attempt.
     pub(crate) fn after(mut self, attempt: &Attempt, now: Timestamp, jitter: f64) -> Self {
-        let age = Duration::try_from(now.duration_since(self.since)).unwrap_or_default();
+        let age = Some(Duration::try_from(now.duration_since(self.since)).unwrap_or_default());
         let progress = Progress { counted: self.counted + 1, deferred: self.deferred, age };
         let verdict = verdict(attempt, progress, &self.settings, jitter);
         self.job.attempts += 1;

@@ -65,12 +65,11 @@ impl Desk {
     async fn receive(&self, body: Incoming, settings: &Settings) -> Result<(Bytes, Room<'_>), Problem> {
         let limit = settings.limits.request_body.as_bytes().min(MAX_REQUEST_BYTES);
         let too_large = || Problem::from(Fault::BodyTooLarge(ByteSize::bytes(limit)));
-        let declared = body.size_hint().lower();
-        if declared > limit {
+        if body.size_hint().lower() > limit {
             return Err(too_large());
         }
+        // What has come counts, not what was promised: those who send slowly would keep room from all others.
         let mut room = Room { desk: self, permits: None, bytes: 0 };
-        room.grow_to(declared)?;
         let mut received = BytesMut::new();
         let mut body = body;
         while let Some(frame) = body.frame().await {

@@ -48,7 +48,10 @@ impl<D: Dispatcher> Gateway<D> {
             let ticks = last_ticks(&*store).await;
             let mut scheduler = Scheduler { store, kept: BTreeMap::new() };
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
-            scheduler.follow(&snapshot, |key, created| ticks.get(&key.to_string()).map_or(created, |last| last.at));
+            // A tick before the deploy may be that of an earlier life of the schedule.
+            let since =
+                |key: &ScheduleKey, created| ticks.get(&key.to_string()).map_or(created, |last| last.at.max(created));
+            scheduler.follow(&snapshot, since);
             loop {
                 let sleep = scheduler.submit_due(Timestamp::now()).await;
                 tokio::select! {

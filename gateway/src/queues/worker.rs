@@ -32,6 +32,8 @@ use crate::dispatcher::Dispatcher;
 
 /// The longest that it is waited before a function is tried again that could not run.
 const LONGEST_HOLD: Duration = Duration::from_secs(30);
+/// The longest that a message is left alone whose function has failed, whatever its answer asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// Messages of a subscription that are given up, of which a line is written in a minute.
 const DEAD_LINES: u32 = 10;
 
@@ -81,13 +83,14 @@ impl<D: Dispatcher> Worker<D> {
                 Ok(attempt) => attempt,
                 Err(reason) => return self.give_up(delivered, reason),
             };
-            let progress = Progress { counted: delivered.attempt, deferred, age: Duration::ZERO };
+            // How long a message is kept is its stream's to say.
+            let progress = Progress { counted: delivered.attempt, deferred, age: None };
             match verdict(&attempt, progress, &self.source.terms, fastrand::f64()) {
                 Verdict::Done => return Fate::Done,
                 Verdict::Dead(why) => return self.give_up(delivered, outcome(&attempt, why)),
                 Verdict::Again { after, counts: true } => {
                     self.tell_failing(delivered, &attempt);
-                    return Fate::Again(after);
+                    return Fate::Again(after.min(LONGEST_PAUSE));
                 }
                 Verdict::Again { after, counts: false } => {
                     self.tell_failing(delivered, &attempt);

@@ -63,7 +63,8 @@ impl Submit {
     pub(super) fn new(store: &Arc<Store>, new: NewJob) -> Result<(Self, Told<Submitted>), JobsError> {
         let id = random_id().ok_or_else(|| JobsError::Unavailable("the system gives no random numbers".to_owned()))?;
         let request = new.request.encode();
-        let (more, limit) = (request.len() as u64, store.max_bytes);
+        // Ticks are small and few, and nobody would send one again.
+        let (more, limit) = (request.len() as u64, if new.tick.is_none() { store.max_bytes } else { u64::MAX });
         store.index().reserve(more, limit).map_err(|used| JobsError::Full { used, limit, more })?;
         let reserved = Reserved { store: Arc::clone(store), bytes: more };
         let record = Record { request_bytes: more, ..Record::new(id, &new, Timestamp::now()) };

@@ -64,7 +64,10 @@ impl Index {
             return false;
         }
         self.free(record.request_bytes + record.answer_bytes);
-        if let Some(waiting) = self.due.get_mut(&job.function) {
+        // One that has ended is not due, and there may be many that are.
+        if !job.state.is_final()
+            && let Some(waiting) = self.due.get_mut(&job.function)
+        {
             // When it is due is known best here: it may have been given back.
             waiting.retain(|due| due.id != job.id);
             if waiting.is_empty() {

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use samovar_model::Schedule;
+
 use super::EmbeddedJobs;
 use crate::contract::jobs::{JobStore, answered, asking, job_tests};
 use crate::embedded::DataDir;
+use crate::jobs::{NewJob, Tick};
 use crate::{Jobs, JobsError};
 
 struct Embedded(tempfile::TempDir);
@@ -30,6 +34,10 @@ async fn a_full_store_says_so_and_takes_more_once_there_is_room() {
     submit(1_000).await.unwrap();
     let refused = submit(1_000).await.unwrap_err();
     assert!(matches!(refused, JobsError::Full { limit: 2_500, .. }), "{refused}");
+    // A tick is taken all the same.
+    let schedule: Schedule = serde_json::from_str(r#"{"cron":"@daily"}"#).unwrap();
+    let tick = Tick { schedule: schedule.key(&"a".parse().unwrap()), shown: "@daily".to_owned(), at: Timestamp::now() };
+    jobs.submit(NewJob { tick: Some(tick), ..asking("a", b"") }).await.unwrap();
     jobs.take(&Default::default()).await.unwrap().lease.finish(answered(200)).await.unwrap();
     submit(1_000).await.unwrap();
     // What is counted at the start is what was counted before.

@@ -19,8 +19,17 @@ fn asking(status: u16, retry_after: &str) -> Attempt {
 }
 
 fn first(attempt: &Attempt) -> Verdict {
-    let progress = Progress { counted: 1, deferred: 0, age: Duration::ZERO };
+    let progress = Progress { counted: 1, deferred: 0, age: Some(Duration::ZERO) };
     verdict(attempt, progress, &JobSettings::default(), 1.0)
+}
+
+#[test]
+fn what_has_no_age_is_given_up_for_its_attempts_alone() {
+    let settings = JobSettings { max_age: Span::secs(1), ..JobSettings::default() };
+    let decide = |counted, age| verdict(&asking(503, "86400"), Progress { counted, deferred: 0, age }, &settings, 1.0);
+    assert_eq!(decide(1, None), again(86_400, true));
+    assert!(matches!(decide(1, Some(Duration::ZERO)), Verdict::Dead(Some(_))));
+    assert!(matches!(decide(settings.retries + 1, None), Verdict::Dead(Some(_))));
 }
 
 fn again(secs: u64, counts: bool) -> Verdict {

@@ -14,7 +14,7 @@ use async_nats::HeaderMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use samovar_model::{FunctionName, GatewayId, Job, JobId, JobState};
+use samovar_model::{Fault, FunctionName, GatewayId, Job, JobId, JobState};
 
 use super::change::{Base, Change, Committed};
 use super::store::{Store, unavailable};
@@ -60,15 +60,20 @@ impl InHand {
             return Ok(None);
         };
         let is_free = found.stored.held.as_ref().is_none_or(|held| store.index().is_lost(&held.owner));
-        let Some((lease, job)) = (if is_free { self.write(found, runner).await? } else { None }) else {
+        let Some((mut lease, job)) = (if is_free { self.write(found, runner).await? } else { None }) else {
             return Ok(None);
         };
         let (place, here) = (lease.found.stored.request, lease.found.request.clone());
-        let whole = store.whole(Blob::Request, job.id, place, here).await?;
-        let Some(request) = whole.and_then(|bytes| StoredRequest::decode(&bytes)) else {
-            return Err(unavailable(format!("job {}: its request cannot be read", job.id)));
-        };
-        Ok(Some(Taken { job, request, lease: Box::new(lease) }))
+        let whole = store.whole(Blob::Request, job.id, place, here).await.inspect_err(|_| lease.pause())?;
+        match whole.and_then(|bytes| StoredRequest::decode(&bytes)) {
+            Some(request) => Ok(Some(Taken { job, request, lease: Box::new(lease) })),
+            None => {
+                // It counts as an attempt, so that it is not looked for without end.
+                tracing::error!(job = %job.id, function = %job.function, "a job's request is not there, or cannot be read");
+                Box::new(lease).finish(Attempt::Failed(Fault::InvalidResponse)).await?;
+                Ok(None)
+            }
+        }
     }
 
     /// Writes that this process has the job.
@@ -148,6 +153,15 @@ struct Lease {
     in_hand: Option<InHand>,
     /// The job as it is stored.
     found: Found,
+}
+
+impl Lease {
+    /// Leaves the job alone for a moment once it is given back.
+    fn pause(&mut self) {
+        if let Some(in_hand) = &mut self.in_hand {
+            in_hand.pause = AFTER_TROUBLE;
+        }
+    }
 }
 
 impl Drop for Lease {

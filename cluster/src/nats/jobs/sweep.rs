@@ -18,10 +18,12 @@ pub(super) async fn sweep(store: &Store) -> Result<(), JobsError> {
     })
     .await?;
     for id in old {
-        // A request and its job are stored together: where it is not there now, it is gone.
-        let is_open =
-            store.index().is_open(id) || store.seen(Kind::Open, id).await.map_err(unavailable)?.found.is_some();
-        if !is_open && store.seen(Kind::Dead, id).await.map_err(unavailable)?.found.is_none() {
+        // A request and its job are stored together: where it is not there now, it is gone. It is open again while it is looked
+        // for among the dead, if somebody retries it.
+        let is = async |kind| Ok(store.seen(kind, id).await.map_err(unavailable)?.found.is_some());
+        let is_there =
+            store.index().is_open(id) || is(Kind::Open).await? || is(Kind::Dead).await? || is(Kind::Open).await?;
+        if !is_there {
             store.purge_parts(Blob::Request, id).await?;
         }
     }
