@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -34,6 +34,7 @@ use tokio_rustls::rustls;
 /// | `/hold/MS` | the usual one, after so long |
 /// | `/stall` | half of one |
 /// | `/status/NUMBER` | the usual one, with this status |
+/// | `/redirect/URL` | the usual one, with status 302 and this `location` |
 /// | `/close` | the usual one, and the connection's end |
 ///
 /// Dropping it stops it.
@@ -154,7 +155,11 @@ async fn answer(request: Request<Incoming>) -> Result<Response<AnswerBody>, Infa
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let asked = path.strip_prefix("/status/").and_then(|number| number.parse().ok());
-    *response.status_mut() = asked.unwrap_or(http::StatusCode::NON_AUTHORITATIVE_INFORMATION);
+    *response.status_mut() = asked.unwrap_or(StatusCode::NON_AUTHORITATIVE_INFORMATION);
+    if let Some(url) = path.strip_prefix("/redirect/") {
+        *response.status_mut() = StatusCode::FOUND;
+        response.headers_mut().insert(header::LOCATION, url.parse().expect("a url"));
+    }
     Ok(response)
 }
 

@@ -58,6 +58,60 @@ async fn another_port_of_an_allowed_host_is_still_refused() {
 }
 
 #[tokio::test]
+async fn a_redirect_is_an_answer_and_what_follows_it_a_request_like_the_first() {
+    let (node, backend, other) = (Node::start().await, Backend::start().await, Backend::start().await);
+    let redirect = format!("{}/redirect/{}/x", backend.origin(), other.origin());
+    for guest in GUESTS {
+        let allow = |origins: &str| format!("allow_outbound = [{origins}]\nallow_private = true");
+        node.function(guest).with(&allow(&format!("'{}'", backend.origin()))).deploy().await;
+        let answer = node.call(&format!("/{guest}?url={redirect}")).send().await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("location")),
+            (302, format!("{}/x", other.origin()).as_str())
+        );
+        let followed = node.call(&format!("/{guest}?follow&url={redirect}")).send().await;
+        assert!(followed.status == 599 && followed.text().contains("HttpRequestDenied"), "{}", followed.text());
+        let line = format!(
+            "outbound request to {0} refused: add it to the manifest, [function.{guest}] allow_outbound = [\"{0}\"]",
+            other.origin()
+        );
+        says(&node, guest, &line).await;
+        assert_eq!(other.connections(), 0);
+    }
+    for guest in GUESTS {
+        node.function(guest).with(ANYWHERE).deploy().await;
+        let followed = node.call(&format!("/{guest}?follow&url={redirect}")).send().await;
+        assert_eq!((followed.status.as_u16(), followed.text()), (203, "backend says /x"), "where both are allowed");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_leads_to_no_private_address() {
+    let (node, backend, other) = (Node::start().await, Backend::start().await, Backend::start().await);
+    // Nothing on this machine has a public address; what another function answers comes from none.
+    node.function("front").guest("outbound").with(ANYWHERE).deploy().await;
+    for guest in GUESTS {
+        node.function(guest).with("allow_outbound = ['*']\nallow_functions = ['front']").deploy().await;
+        for private in [other.origin(), "http://169.254.169.254".to_owned()] {
+            let redirect = format!("http://front.samovar.internal/?url={}/redirect/{private}/x", backend.origin());
+            let answer = node.call(&format!("/{guest}?url={redirect}")).send().await;
+            let location = format!("{private}/x");
+            assert_eq!((answer.status.as_u16(), answer.header("location")), (302, location.as_str()));
+            let followed = node.call(&format!("/{guest}?follow&url={redirect}")).send().await;
+            assert!(followed.text().contains("DestinationIpProhibited"), "{private}: {}", followed.text());
+            let address: http::Uri = private.parse().unwrap();
+            let line = format!(
+                "outbound request to {private} refused: {} is not a public address; if it is meant, add to the manifest, \
+                 [function.{guest}] allow_private = true",
+                address.host().unwrap()
+            );
+            says(&node, guest, &line).await;
+        }
+    }
+    assert_eq!(other.connections(), 0);
+}
+
+#[tokio::test]
 async fn private_addresses_are_refused_however_they_are_written() {
     const SPELLINGS: [&str; 9] = [
         "127.0.0.1",
