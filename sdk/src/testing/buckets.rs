@@ -1,4 +1,5 @@
-//! Buckets in a test's memory: they keep to the same rules as the platform's, and say the same when one is broken.
+//! Buckets in a test's memory: they keep to the same rules as the platform's, and say the same when one is broken. They have the
+//! defaults of the manifest: no `ttl`, so that nothing in them expires, and `max_bytes` of 64 MiB.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -85,6 +85,10 @@ impl Host {
     /// Grants a bucket, empty, as `NAME = {}` in `[function.….kv]` does. What is not granted is
     /// [`NotGranted`](crate::kv::Error::NotGranted), as on the platform.
     ///
+    /// It has the defaults of the manifest: nothing in it expires, and it holds 64 MiB. `ttl` and `max_bytes` cannot be set here, nor
+    /// does [`ahead`](Self::ahead) make a value grow old: what becomes of a function whose values have expired is tested by deleting
+    /// them.
+    ///
     /// ```
     /// let host = samovar_sdk::testing::Host::new().kv("sessions");
     /// ```
