@@ -46,12 +46,8 @@ impl<D: Dispatcher> Gateway<D> {
         let Some(store) = self.store() else { return };
         let keeping = async {
             let ticks = last_ticks(&*store).await;
-            let mut scheduler = Scheduler { store, kept: BTreeMap::new() };
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
-            // A tick before the deploy may be that of an earlier life of the schedule.
-            let since =
-                |key: &ScheduleKey, created| ticks.get(&key.to_string()).map_or(created, |last| last.at.max(created));
-            scheduler.follow(&snapshot, since);
+            let mut scheduler = Scheduler::begin(store, &ticks, &snapshot);
             loop {
                 let sleep = scheduler.submit_due(Timestamp::now()).await;
                 tokio::select! {
@@ -86,6 +82,16 @@ async fn last_ticks(store: &dyn Jobs) -> BTreeMap<String, LastTick> {
 }
 
 impl Scheduler {
+    /// Keeps the schedules of this snapshot from their last ticks on, or from their deploys, whatever came later.
+    fn begin(store: Arc<dyn Jobs>, ticks: &BTreeMap<String, LastTick>, snapshot: &Snapshot) -> Self {
+        let mut scheduler = Self { store, kept: BTreeMap::new() };
+        // A tick before the deploy may be that of an earlier life of the schedule.
+        let since =
+            |key: &ScheduleKey, created| ticks.get(&key.to_string()).map_or(created, |last| last.at.max(created));
+        scheduler.follow(snapshot, since);
+        scheduler
+    }
+
     /// Keeps the schedules of this snapshot and no others; those that it does not keep yet, from the time that `since` says, which
     /// is told when the revision was made.
     fn follow(&mut self, snapshot: &Snapshot, since: impl Fn(&ScheduleKey, Timestamp) -> Timestamp) {
@@ -169,6 +175,8 @@ impl Kept {
 mod tests {
     use samovar_cluster::embedded::{DataDir, EmbeddedJobs};
     use samovar_cluster::jobs::Selection;
+    use samovar_model::manifest::FunctionTable;
+    use samovar_model::{ByteSize, ComponentKind, Digest, FunctionState, Revision, RevisionNumber};
 
     use super::*;
 
@@ -234,5 +242,51 @@ mod tests {
         let ticks = last_ticks(&*store).await;
         let key = gateways[0].kept.keys().next().unwrap().to_string();
         assert_eq!(ticks[&key].at, at("2026-05-07T00:00:00Z"));
+    }
+
+    /// A function with one schedule, deployed two minutes before one o'clock.
+    fn every_five_minutes(catch_up: &str) -> Snapshot {
+        let name: FunctionName = "report".parse().unwrap();
+        let manifest = format!(r#"{{"schedule": [{{"cron": "*/5 * * * *", "catch_up": "{catch_up}"}}]}}"#);
+        let revision = Revision {
+            number: RevisionNumber(1),
+            created: "2026-05-01T12:58:00Z".parse().unwrap(),
+            artifact: Digest::of(b"x"),
+            size: ByteSize::bytes(1),
+            kind: ComponentKind::Wasi02,
+            settings: serde_json::from_str::<FunctionTable>(&manifest).unwrap().settings(&name).unwrap(),
+        };
+        let state = FunctionState { name: name.clone(), current: revision.number, revisions: vec![Arc::new(revision)] };
+        Snapshot { version: 1, functions: BTreeMap::from([(name, Arc::new(state))]) }
+    }
+
+    #[tokio::test]
+    async fn a_restart_adds_no_tick_that_was_run_and_none_over_a_minute_old_unless_it_is_made_up_for() {
+        for (catch_up, late_tick) in [("none", None), ("one", Some("2026-05-01T13:30:00Z"))] {
+            let (temp, snapshot) = (tempfile::tempdir().unwrap(), every_five_minutes(catch_up));
+            let (mut jobs, mut last_tick) = (0, None);
+            for (started, tick) in [
+                ("2026-05-01T12:59:00Z", None),
+                ("2026-05-01T13:00:01Z", Some("2026-05-01T13:00:00Z")),
+                ("2026-05-01T13:00:40Z", None),
+                // Over by less than a minute.
+                ("2026-05-01T13:05:59Z", Some("2026-05-01T13:05:00Z")),
+                // Nobody was there for five ticks, and the last is over by more.
+                ("2026-05-01T13:31:01Z", late_tick),
+                ("2026-05-01T13:31:02Z", None),
+                ("2026-05-01T13:35:00Z", Some("2026-05-01T13:35:00Z")),
+            ] {
+                let dir = DataDir::open(temp.path()).unwrap();
+                let store: Arc<dyn Jobs> = Arc::new(EmbeddedJobs::open(&dir, 1 << 20).unwrap());
+                let ticks = last_ticks(&*store).await;
+                let mut scheduler = Scheduler::begin(Arc::clone(&store), &ticks, &snapshot);
+                scheduler.submit_due(started.parse().unwrap()).await;
+                jobs += usize::from(tick.is_some());
+                last_tick = tick.or(last_tick);
+                assert_eq!(store.list(&Selection::default(), 10).await.unwrap().len(), jobs, "{catch_up}, {started}");
+                let stored = last_ticks(&*store).await.values().next().map(|last| last.at.to_string());
+                assert_eq!(stored.as_deref(), last_tick, "{catch_up}, {started}");
+            }
+        }
     }
 }

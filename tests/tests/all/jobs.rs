@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Method;
+use jiff::Timestamp;
 use samovar_tests::{Answer, Backend, Call, Cli, Node, Tally, eventually};
 use serde_json::Value;
 
@@ -262,4 +263,59 @@ async fn a_schedule_is_listed_with_its_next_time_and_a_bad_one_is_refused_by_nam
     assert!(next.as_str().unwrap().ends_with(":00:00Z"), "{list}");
     let refused = node.function("hello").with("schedule = ['0 25 * * *']").try_deploy().await.unwrap_err();
     assert!(refused.problem.detail.contains("function.hello.schedule = 0 25 * * *"), "{refused:?}");
+}
+
+/// What the function was told in each job that the control API lists, which all must be done.
+async fn told(node: &Node, function: &str) -> Vec<Value> {
+    let list = node.control_call(&format!("/v1/jobs?function={function}")).send().await.json();
+    let mut told = Vec::new();
+    for job in list["jobs"].as_array().unwrap() {
+        let path = format!("/.well-known/samovar/jobs/{}", job["id"].as_str().unwrap());
+        in_state(node, &path, "done").await;
+        told.push(node.call(&format!("{path}/answer")).send().await.json());
+    }
+    told
+}
+
+fn header<'a>(facts: &'a Value, wanted: &str) -> Vec<&'a str> {
+    let headers = facts["headers"].as_array().unwrap().iter();
+    headers.filter(|header| header[0] == wanted).map(|header| header[1].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_tick_is_one_post_that_names_its_schedule_also_when_the_function_is_deployed_again_and_the_node_restarted() {
+    let mut node = Node::start().await;
+    let settings = |variable: &str| {
+        format!("env.AGAIN = '{variable}'\nschedule = [{{ cron = '* * * * *', path = '/by-schedule?a=b' }}]")
+    };
+    node.function("request-facts").with(&settings("no")).deploy().await;
+    let due = async |node: &Node| node.control_call("/v1/schedules").send().await.json()["schedules"][0].clone();
+    let schedule = due(&node).await;
+    assert!(schedule["last"].is_null(), "{schedule}");
+    let next: Timestamp = schedule["next"].as_str().unwrap().parse().unwrap();
+    // The clock alone makes it due: the deadline is for what comes then.
+    let left = Timestamp::now().duration_until(next);
+    tokio::time::sleep(left.try_into().unwrap_or_default()).await;
+    eventually("it is due", async || due(&node).await, |schedule| schedule["last"].is_string()).await;
+
+    let all = told(&node, "request-facts").await;
+    let facts = &all[0];
+    assert_eq!((&facts["method"], &facts["path"]), (&"POST".into(), &"/by-schedule?a=b".into()));
+    let tick = next.to_string();
+    assert_eq!(
+        (header(facts, "x-samovar-schedule"), header(facts, "x-samovar-tick")),
+        (vec!["* * * * *"], vec![&*tick])
+    );
+    assert_eq!((header(facts, "x-samovar-attempt"), header(facts, "x-samovar-job").len()), (vec!["1"], 1));
+
+    node.function("request-facts").with(&settings("yes")).deploy().await;
+    node = node.stop().await.start().await;
+    // Whoever keeps the schedules has begun again before this is done.
+    node.deploy("echo").await;
+    let job = stored(node.call("/echo").method(Method::POST)).await;
+    in_state(&node, &job, "done").await;
+    let all = told(&node, "request-facts").await;
+    // On a slow machine the next minute may have begun.
+    let ticks: BTreeSet<&str> = all.iter().flat_map(|facts| header(facts, "x-samovar-tick")).collect();
+    assert!(ticks.contains(&*tick) && ticks.len() == all.len(), "one job for each: {all:?}");
 }
