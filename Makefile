@@ -22,8 +22,9 @@ test: wasm-target nats-server redis-server guests examples languages
 	$(CARGO) test -p samovar-sdk --features axum,session --lib --test handlers --test reach --test sessions
 	cd examples && $(CARGO) test --release --quiet
 
-# 10,000 asynchronous invocations of the release binary with kill -9 in between: none lost, and how many were run twice.
-jobs: guests
+# 10,000 asynchronous invocations of the release binary with kill -9 in between, on one machine and in a cluster: none lost, and how
+# many were run twice.
+jobs: guests nats-server
 	$(CARGO) build --release -p samovar-cli
 	SAMOVAR_BIN=$(CURDIR)/target/release/samovar JOBS=10000 scripts/nextest run -p samovar-tests --no-capture -E 'test(/^jobs::kill_9/)'
 
