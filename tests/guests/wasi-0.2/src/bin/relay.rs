@@ -4,7 +4,8 @@
 use guests_wasi02::{answer, begin, handler, quote};
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingRequest, IncomingResponse, Method, OutgoingBody, OutgoingRequest, ResponseOutparam, Scheme,
+    ErrorCode, Fields, IncomingRequest, IncomingResponse, Method, OutgoingBody, OutgoingRequest, ResponseOutparam,
+    Scheme,
 };
 
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
@@ -46,7 +47,8 @@ fn head(request: &IncomingRequest) -> String {
     let method = method.trim_start_matches("Method::").to_ascii_uppercase();
     let path = request.path_with_query().unwrap_or_default();
     let headers = request.headers().entries();
-    let headers = headers.iter().map(|(name, value)| format!("{}:{}", quote(name), quote(&String::from_utf8_lossy(value))));
+    let headers =
+        headers.iter().map(|(name, value)| format!("{}:{}", quote(name), quote(&String::from_utf8_lossy(value))));
     let headers = headers.collect::<Vec<_>>().join(",");
     format!("{{\"method\":{},\"path\":{},\"headers\":{{{headers}}}}}\n", quote(&method), quote(&path))
 }
