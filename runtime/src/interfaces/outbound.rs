@@ -41,6 +41,8 @@ pub(crate) struct Outbound {
     forbidden_headers: ForbiddenHeaderFilter,
     /// One permit for each request that may be under way at once.
     places: Arc<Semaphore>,
+    /// One permit for each name that may be looked up at once.
+    lookups: Arc<Semaphore>,
 }
 
 /// A request's right to be under way.
@@ -72,6 +74,7 @@ impl Outbound {
             log,
             forbidden_headers: Arc::new(is_forbidden),
             places: Arc::new(Semaphore::new(0)),
+            lookups: Arc::new(Semaphore::new(connect::MAX_LOOKUPS_EACH)),
         }
     }
 

@@ -28,6 +28,8 @@ type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// Names that are looked up at once: each takes a thread for as long as its name server likes.
 const MAX_LOOKUPS: usize = 64;
+/// The same for one function, so that one whose name servers are silent leaves room for the others.
+pub(super) const MAX_LOOKUPS_EACH: usize = 8;
 
 /// How long connecting may take where nobody says.
 const DEFAULT_WITHIN: Duration = Duration::from_secs(60);
@@ -56,6 +58,8 @@ tokio::task_local! {
 #[derive(Clone)]
 pub(super) struct Asked {
     within: Duration,
+    /// The function's share of the lookups.
+    lookups: Arc<Semaphore>,
     progress: Arc<Progress>,
 }
 
@@ -79,13 +83,14 @@ impl Progress {
 }
 
 impl Asked {
-    /// Runs a request whose connection may take this long.
+    /// Runs a request whose connection may take this long, of a function that has this share of the lookups.
     pub(super) fn scope<F: Future>(
         within: Duration,
+        lookups: Arc<Semaphore>,
         request: F,
     ) -> (Arc<Progress>, impl Future<Output = F::Output> + use<F>) {
         let progress = Arc::<Progress>::default();
-        let asked = Self { within, progress: Arc::clone(&progress) };
+        let asked = Self { within, lookups, progress: Arc::clone(&progress) };
         (progress, ASKED.scope(asked, request))
     }
 }
@@ -192,9 +197,10 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let within = ASKED.try_with(|asked| asked.within).unwrap_or(DEFAULT_WITHIN);
+        let asked = ASKED.try_with(Clone::clone).ok();
+        let within = asked.as_ref().map_or(DEFAULT_WITHIN, |asked| asked.within);
         let (host, allow_private) = (name.as_str().to_owned(), self.allow_private);
-        let lookup = lookup(Arc::clone(&self.lookups), host.clone());
+        let lookup = lookup(asked.map(|asked| asked.lookups), Arc::clone(&self.lookups), host.clone());
         Box::pin(async move {
             let found = timeout_at(Instant::now() + within, lookup).await;
             let found = found.map_err(|_| ConnectError::LookupTimeout(host.clone()))?;
@@ -214,11 +220,19 @@ fn allowed(
     if found.is_empty() { Err(ConnectError::Private { host, address: first }) } else { Ok(found.into_iter()) }
 }
 
-async fn lookup(lookups: Arc<Semaphore>, host: String) -> Result<Vec<SocketAddr>, ConnectError> {
-    let place = lookups.acquire_owned().await.expect("the semaphore is never closed");
+async fn lookup(
+    own: Option<Arc<Semaphore>>,
+    all: Arc<Semaphore>,
+    host: String,
+) -> Result<Vec<SocketAddr>, ConnectError> {
+    let mut places = Vec::with_capacity(2);
+    // The function's own first: whoever waits for that keeps no place from others.
+    for lookups in own.into_iter().chain([all]) {
+        places.push(lookups.acquire_owned().await.expect("the semaphore is never closed"));
+    }
     let found = tokio::task::spawn_blocking(move || {
-        // The system cannot be told to stop looking, so the place is kept even when nobody waits any more.
-        let _place = place;
+        // The system cannot be told to stop looking, so the places are kept even when nobody waits any more.
+        let _places = places;
         let found = (host.as_str(), 0).to_socket_addrs();
         found.map(Iterator::collect).map_err(|error| ConnectError::Lookup(host, error))
     });
@@ -251,6 +265,24 @@ mod tests {
         for name in ["http://127.1/", "http://0x7f.0.0.1/", "http://2130706433/", "http://0177.0.0.1/", "http://a.b/"] {
             assert_eq!(literal(name), None, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_function_that_has_used_up_its_share_of_lookups_waits_and_keeps_no_place_from_others() {
+        let all = Arc::new(Semaphore::new(2));
+        let mut resolver = Resolver { allow_private: true, lookups: Arc::clone(&all) };
+        let mut look = |own: &Arc<Semaphore>| {
+            let name = "localhost".parse().expect("a name");
+            let within = Duration::from_millis(200);
+            ASKED.sync_scope(Asked { within, lookups: Arc::clone(own), progress: Arc::default() }, || {
+                resolver.call(name)
+            })
+        };
+        let (used_up, free) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1)));
+        let waits = look(&used_up).await;
+        assert!(matches!(waits, Err(ConnectError::LookupTimeout(_))), "{:?}", waits.map(Iterator::count));
+        assert_eq!(all.available_permits(), 2);
+        assert!(look(&free).await.is_ok_and(|found| found.count() > 0));
     }
 
     #[tokio::test]

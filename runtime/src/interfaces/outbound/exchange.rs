@@ -50,7 +50,8 @@ pub(super) async fn exchange(
     let place = place(&reader, begun + connect).await?;
     let waited = begun.elapsed();
     let client = outbound.client.pool(outbound.allow_private);
-    let (progress, request) = Asked::scope(connect.saturating_sub(waited), client.request(request));
+    let (progress, request) =
+        Asked::scope(connect.saturating_sub(waited), Arc::clone(&outbound.lookups), client.request(request));
     let times = Times { asked: begun + waited, connect, first_byte, whole: begun + whole };
     let answer = times.keep(&progress, request).await.map_err(|late| reader.late(&late))?;
     let response = answer.map_err(|error| reader.failed(&error))?;
