@@ -13,7 +13,7 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
 use async_nats::jetstream::stream::{Info, Stream};
 use futures_util::StreamExt as _;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 use super::buckets::Bucket;
@@ -74,26 +74,10 @@ impl<T: Follower> Watcher<T> {
     pub(super) async fn run(self) {
         let mut link = self.nats.link();
         let mut failures = Failures::new();
-        loop {
-            let connection = link.borrow_and_update().clone();
-            if !matches!(connection, Link::Connected(_)) {
-                failures.end();
-                if link.changed().await.is_err() {
-                    return;
-                }
-                continue;
-            }
+        while failures.connected(&mut link).await {
             let Err(error) = self.session(&mut failures).await else { continue };
             failures.tell(&self.bucket, &error);
-            tokio::select! {
-                () = tokio::time::sleep(failures.pause()) => {}
-                changed = link.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    failures.end();
-                }
-            }
+            failures.rest(&mut link).await;
         }
     }
 
@@ -192,6 +176,24 @@ impl Failures {
         Self { pause: FIRST_PAUSE, said: Said::for_a_minute() }
     }
 
+    /// Waits for a connection: what failed over the last one says nothing of the next. False when there will be none any more.
+    pub(super) async fn connected(&mut self, link: &mut watch::Receiver<Link>) -> bool {
+        while !matches!(*link.borrow_and_update(), Link::Connected(_)) {
+            self.end();
+            if link.changed().await.is_err() {
+                return false;
+            }
+        }
+        link.has_changed().is_ok()
+    }
+
+    /// Waits before the next session, or until the connection is another one.
+    pub(super) async fn rest(&mut self, link: &mut watch::Receiver<Link>) {
+        if let Ok(Ok(())) = tokio::time::timeout(self.pause(), link.changed()).await {
+            self.end();
+        }
+    }
+
     pub(super) fn tell(&self, bucket: &Bucket, error: &NatsError) {
         // That the store is another's is told once for all buckets, where it is found.
         if !matches!(error, NatsError::Identity(_)) && self.said.is_news(&error.to_string()) {
@@ -200,7 +202,7 @@ impl Failures {
     }
 
     /// How long to wait now.
-    pub(super) fn pause(&mut self) -> Duration {
+    fn pause(&mut self) -> Duration {
         let longer = LONGEST_PAUSE.min(self.pause * 2);
         std::mem::replace(&mut self.pause, longer)
     }

@@ -19,7 +19,6 @@ use super::stored::{is_gone, standing};
 use super::subjects::Kind;
 use crate::gateways::GatewayTable;
 use crate::nats::NatsError;
-use crate::nats::connection::Link;
 use crate::nats::watcher::Failures;
 
 /// How often everything is read again, in case something was missed that nothing told.
@@ -37,26 +36,10 @@ impl Watch {
         let nats = self.store.messages.nats.clone();
         let (mut link, mut failures) = (nats.link(), Failures::new());
         let bucket = nats.buckets().jobs.clone();
-        loop {
-            let connection = link.borrow_and_update().clone();
-            if !matches!(connection, Link::Connected(_)) {
-                failures.end();
-                if link.changed().await.is_err() {
-                    return;
-                }
-                continue;
-            }
+        while failures.connected(&mut link).await {
             let Err(error) = self.session(&mut failures).await else { continue };
             failures.tell(&bucket, &error);
-            tokio::select! {
-                () = tokio::time::sleep(failures.pause()) => {}
-                changed = link.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    failures.end();
-                }
-            }
+            failures.rest(&mut link).await;
         }
     }
 
