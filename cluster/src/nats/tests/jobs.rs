@@ -22,6 +22,7 @@ use crate::{GatewayLease, Gateways, Jobs, JobsError};
 
 /// A process that runs jobs. Dropped, it is as one that was killed.
 pub(super) struct Runner {
+    id: GatewayId,
     pub(super) jobs: Arc<NatsJobs>,
     nats: Nats,
     gateways: NatsGateways,
@@ -42,8 +43,8 @@ impl Runner {
         let (address, version) = ("127.0.0.1:1".to_owned(), "1".to_owned());
         let record = GatewayRecord { id: id.clone(), address, version, started: Timestamp::now(), routed: 0 };
         let lease = gateways.join(record).await;
-        let jobs = Arc::new(NatsJobs::open(&nats, &gateways, Some(id), max_bytes));
-        Self { jobs, nats, gateways, lease }
+        let jobs = Arc::new(NatsJobs::open(&nats, &gateways, Some(id.clone()), max_bytes));
+        Self { id, jobs, nats, gateways, lease }
     }
 
     /// Takes a job, which must be due soon.
@@ -54,6 +55,13 @@ impl Runner {
     async fn takes_nothing(&self, within: Duration) {
         let taken = timeout(within, self.jobs.take(&BTreeSet::new())).await;
         assert!(taken.is_err(), "a job is due that should not be");
+    }
+
+    /// Waits until this process has heard of the other. Of one that left before, it would not know that it is gone.
+    async fn meets(&self, other: &Self) {
+        let mut table = self.gateways.watch();
+        let met = timeout(Duration::from_secs(20), table.wait_for(|table| table.contains_key(&other.id))).await;
+        met.expect("they meet").unwrap();
     }
 
     async fn state(&self, id: JobId) -> JobState {
@@ -199,6 +207,7 @@ async fn what_a_process_ran_that_left_is_run_by_another_soon() {
     let (one, other) = (Runner::start(config(&server)).await, Runner::start(config(&server)).await);
     let id = one.jobs.submit(asking("a", b"")).await.unwrap().id();
     let taken = one.take().await;
+    other.meets(&one).await;
     other.takes_nothing(Duration::from_millis(100)).await;
     let lease = taken.lease;
     one.leave().await;
