@@ -17,12 +17,16 @@ use samovar_model::api::ComponentInfo;
 use samovar_model::{ComponentKind, Digest};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Module, Precompiled};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::component::inspect;
+use crate::config::Linking;
+use crate::direct::{self, DirectPre};
 use crate::engine::{Engines, compatibility};
 use crate::guest::Guest;
+use crate::instance::wasi02::Pre02;
 use crate::interfaces;
 use cache::Loaded;
 
@@ -48,7 +52,7 @@ const LINKED_BYTES: u64 = 96 << 10;
 /// A component that is ready to be instantiated.
 pub(crate) enum Code {
     /// Exports `wasi:http/incoming-handler@0.2.x`.
-    Wasi02(ProxyPre<Guest>),
+    Wasi02(Pre02),
     /// Exports `wasi:http/handler@0.3.x`.
     Wasi03(ServicePre<Guest>),
 }
@@ -76,9 +80,11 @@ pub struct Compiled {
 pub(crate) struct CodeStore {
     dir: PathBuf,
     engines: Engines,
+    linking: Linking,
     /// What the names of files for each engine end in.
     endings: [String; 2],
     wasi02: Linker<Guest>,
+    direct: wasmtime::Linker<Guest>,
     wasi03: Linker<Guest>,
     /// Compiles on threads of its own, at lowered priority.
     pool: rayon::ThreadPool,
@@ -88,19 +94,24 @@ pub(crate) struct CodeStore {
 
 impl CodeStore {
     /// Opens the store in `dir`, which is made if it is not there.
-    pub(crate) fn open(dir: PathBuf, engines: Engines) -> wasmtime::Result<Self> {
+    pub(crate) fn open(dir: PathBuf, engines: Engines, linking: Linking) -> wasmtime::Result<Self> {
         std::fs::create_dir_all(&dir)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .thread_name(|index| format!("samovar-compile-{index}"))
             .start_handler(|_| lower_priority())
             .build()?;
-        let ending = |kind| format!("{:016x}.cwasm", compatibility(engines.of(kind)));
+        let of = |kind| compatibility(engines.of(kind));
+        let version = if linking == Linking::Direct { direct::VERSION } else { 0 };
+        let wasi02 = format!("{:016x}.{version}.cwasm", of(ComponentKind::Wasi02));
+        let wasi03 = format!("{:016x}.cwasm", of(ComponentKind::Wasi03));
         Ok(Self {
-            endings: [ending(ComponentKind::Wasi02), ending(ComponentKind::Wasi03)],
+            endings: [wasi02, wasi03],
+            direct: direct::linker(engines.of(ComponentKind::Wasi02))?,
             wasi02: interfaces::linker(engines.of(ComponentKind::Wasi02), ComponentKind::Wasi02)?,
             wasi03: interfaces::linker(engines.of(ComponentKind::Wasi03), ComponentKind::Wasi03)?,
             dir,
             engines,
+            linking,
             pool,
             compiling: Arc::default(),
         })
@@ -164,10 +175,28 @@ impl CodeStore {
 
     fn compile_now(&self, kind: ComponentKind, bytes: &[u8], path: &Path) -> Result<(), CodeError> {
         let engine = self.engines.of(kind);
+        if kind == ComponentKind::Wasi02 && self.linking == Linking::Direct {
+            match self.compile_directly(engine, bytes, path) {
+                Ok(()) => return Ok(()),
+                Err(reason) => tracing::debug!(reason, "a component is not linked directly"),
+            }
+        }
         let refused = |error: wasmtime::Error| CodeError::Refused(format!("not a valid component: {error:#}"));
         let code = engine.precompile_component(bytes).map_err(refused)?;
+        self.keep(kind, &code, path)
+    }
+
+    /// Compiles the component as its one core module, if it is no more than that.
+    fn compile_directly(&self, engine: &Engine, bytes: &[u8], path: &Path) -> Result<(), String> {
+        let module = direct::module_of(bytes).map_err(|reason| reason.to_string())?;
+        let code = engine.precompile_module(&module).map_err(|error| format!("{error:#}"))?;
+        self.keep(ComponentKind::Wasi02, &code, path).map_err(|error| error.to_string())
+    }
+
+    /// Writes compiled code.
+    fn keep(&self, kind: ComponentKind, code: &[u8], path: &Path) -> Result<(), CodeError> {
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        write_durably(&temporary, path, &code).map_err(io_error(path))?;
+        write_durably(&temporary, path, code).map_err(io_error(path))?;
         // Whether it links is known only now; a component that does not leaves nothing behind.
         self.load_file(kind, path).map(drop).inspect_err(|_| drop(std::fs::remove_file(path)))
     }
@@ -192,14 +221,24 @@ impl CodeStore {
     #[allow(unsafe_code, reason = "precompiled code is mapped")]
     fn load_file(&self, kind: ComponentKind, path: &Path) -> Result<Code, CodeError> {
         let refused = |error: wasmtime::Error| CodeError::Refused(format!("{error:#}"));
+        let engine = self.engines.of(kind);
+        if kind == ComponentKind::Wasi02
+            && Engine::detect_precompiled_file(path).ok() == Some(Some(Precompiled::Module))
+        {
+            // SAFETY: as below.
+            let module = unsafe { Module::deserialize_file(engine, path) }.map_err(refused)?;
+            return DirectPre::new(&self.direct, &module).map(|pre| Code::Wasi02(Pre02::Direct(pre))).map_err(refused);
+        }
         // SAFETY: the file was written by `compile_now`, synced before it got its name, in a directory that only this
         // host can write; its name carries the engine's compatibility.
-        let component = unsafe { Component::deserialize_file(self.engines.of(kind), path) }.map_err(refused)?;
+        let component = unsafe { Component::deserialize_file(engine, path) }.map_err(refused)?;
         let pre = |linker: &Linker<Guest>| -> Result<InstancePre<Guest>, CodeError> {
             linker.instantiate_pre(&component).map_err(refused)
         };
         Ok(match kind {
-            ComponentKind::Wasi02 => Code::Wasi02(ProxyPre::new(pre(&self.wasi02)?).map_err(refused)?),
+            ComponentKind::Wasi02 => {
+                Code::Wasi02(Pre02::Component(ProxyPre::new(pre(&self.wasi02)?).map_err(refused)?))
+            }
             ComponentKind::Wasi03 => Code::Wasi03(ServicePre::new(pre(&self.wasi03)?).map_err(refused)?),
         })
     }

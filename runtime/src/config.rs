@@ -11,6 +11,17 @@ use crate::machine::{Capacity, Machine};
 /// This part of the memory budget is the default budget of code.
 pub const CODE_SHARE: u64 = 4;
 
+/// How components of WASI 0.2 are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Linking {
+    /// As the one core module that most of them are made of, with functions of the host that need no component model between
+    /// them: a call of the host costs a tenth. What has another form runs as a component.
+    #[default]
+    Direct,
+    /// As components, all of them.
+    Component,
+}
+
 /// What a host is started with.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
@@ -33,6 +44,8 @@ pub struct HostConfig {
     /// How often guests that compute are interrupted, to see whether their turn is over. Default [`TICK`], which is what their
     /// CPU time is counted in; it is for programs that count instructions to make this longer than they run.
     pub tick: Duration,
+    /// How components of WASI 0.2 are run. What they do is the same; it is for tests that compare the two.
+    pub linking: Linking,
     /// How much of a function's log is kept on disk. Default 8 MiB.
     pub log_bytes_per_function: u64,
     /// Certificates of authorities, in DER, that functions' requests trust beside those of Mozilla's list. Default none.
@@ -53,6 +66,7 @@ impl HostConfig {
             code_budget_bytes: memory_budget_bytes / CODE_SHARE,
             sweep_interval: Duration::from_millis(250),
             tick: TICK,
+            linking: Linking::default(),
             log_bytes_per_function: 8 << 20,
             outbound_roots: Vec::new(),
         }

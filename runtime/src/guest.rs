@@ -10,6 +10,7 @@ use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::direct::Linked;
 use crate::interfaces::Granted;
 use crate::interfaces::calls::Caller;
 use crate::interfaces::clock::CoarseClock;
@@ -36,11 +37,17 @@ pub(crate) const MAX_CALL_BYTES: usize = 96 << 10;
 /// of the invocation: twice the longest one comes that far.
 pub(crate) const MAX_VALUE_CALL_BYTES: usize = 2 * MAX_VALUE_BYTES + MAX_CALL_BYTES;
 
+/// How errors begin that tell of more than that; wasmtime's own begin otherwise.
+pub(crate) const TOO_MUCH: &str = "too much data is handed over in one call of the host";
+
 /// Names and values of one set of headers, with 32 to 40 bytes for each as in wasmtime's count.
 const MAX_FIELDS_BYTES: usize = 32 << 10;
 
 /// Random bytes that one call may ask for: they are made while nobody else gets the thread, in about a millisecond for one MiB.
 const MAX_RANDOM_BYTES: u64 = 4 << 20;
+
+/// Takes a number, so that no resource has it.
+struct Nothing;
 
 /// The data of an instance's store.
 pub(crate) struct Guest {
@@ -53,6 +60,10 @@ pub(crate) struct Guest {
     cpu: CpuMeter,
     pub(crate) log: Arc<InstanceLog>,
     pub(crate) granted: Arc<Granted>,
+    /// What the guest may hand over in one call.
+    pub(crate) max_call_bytes: usize,
+    /// Of a guest that is linked directly.
+    pub(crate) linked: Linked,
 }
 
 impl Guest {
@@ -69,9 +80,12 @@ impl Guest {
         for (name, value) in &settings.env {
             wasi.env(name, value);
         }
+        let max_call_bytes = if granted.buckets.is_empty() { MAX_CALL_BYTES } else { MAX_VALUE_CALL_BYTES };
         let mut table = ResourceTable::new();
         let more_requests = settings.scale.concurrency.saturating_sub(1) as usize;
         table.set_max_capacity(MAX_RESOURCES + more_requests * MAX_RESOURCES_PER_REQUEST);
+        // A guest that is linked directly has the table's numbers as handles, and to some of them 0 is none.
+        drop(table.push(Nothing));
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELDS_BYTES);
         let guest = Self {
@@ -84,10 +98,12 @@ impl Guest {
             cpu: CpuMeter::new(settings.limits.cpu.as_duration()),
             log,
             granted: Arc::clone(granted),
+            max_call_bytes,
+            linked: Linked::default(),
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(if granted.buckets.is_empty() { MAX_CALL_BYTES } else { MAX_VALUE_CALL_BYTES });
+        store.set_hostcall_fuel(max_call_bytes);
         store.set_max_component_handles(MAX_HANDLES);
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().cpu.tick()));
         store.set_epoch_deadline(1);
@@ -99,7 +115,13 @@ impl Guest {
         self.cpu.begin(alone);
         if alone {
             self.hooks.begin();
+            self.linked.begin();
         }
+    }
+
+    /// What the guest holds handles of.
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
     }
 
     /// Whether it may call other functions, and so is to be told who calls it.

@@ -106,7 +106,7 @@ impl Host {
         let codes =
             CodeCache::new(CodeLimits { bytes: config.code_budget_bytes, components, mappings: capacity.mappings });
         let host = Self(Arc::new(Inner {
-            code: Arc::new(CodeStore::open(config.compiled_dir, engines.clone())?),
+            code: Arc::new(CodeStore::open(config.compiled_dir, engines.clone(), config.linking)?),
             attempts: Arc::default(),
             memory: HostMemory::new(budget, capacity.instances, Arc::clone(&codes)),
             codes,

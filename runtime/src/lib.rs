@@ -7,6 +7,7 @@ mod body;
 mod code;
 pub mod component;
 mod config;
+mod direct;
 mod driven;
 mod engine;
 mod guest;
@@ -35,7 +36,7 @@ mod turn;
 
 pub use body::ResponseBody;
 pub use code::{CodeError, Compiled};
-pub use config::{CODE_SHARE, HostConfig};
+pub use config::{CODE_SHARE, HostConfig, Linking};
 pub use engine::TICK;
 pub use host::Host;
 pub use invoking::Invoking;

@@ -11,7 +11,7 @@ use samovar_model::{ComponentKind, Fault, Settings};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use crate::code::Code;
-use crate::guest::{MAX_CALL_BYTES, MAX_VALUE_CALL_BYTES};
+use crate::guest::{MAX_CALL_BYTES, MAX_VALUE_CALL_BYTES, TOO_MUCH};
 use crate::interfaces::Granted;
 use crate::interfaces::stdio::InstanceLog;
 use crate::lane::Lane;
@@ -163,7 +163,7 @@ pub(crate) fn describe(error: &wasmtime::Error) -> String {
         return format!("called exit with status {}", exit.0);
     }
     let mut reason = error.root_cause().to_string();
-    if reason.contains("fuel allocated for hostcalls") {
+    if reason.contains("fuel allocated for hostcalls") || reason == TOO_MUCH {
         // wasmtime's words alone tell a function's author nothing of what to change.
         let (usual, values) = (MAX_CALL_BYTES >> 10, MAX_VALUE_CALL_BYTES >> 20);
         reason += &format!(

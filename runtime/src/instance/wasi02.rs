@@ -6,22 +6,54 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use wasmtime::Store;
+use wasmtime::{Engine, Store};
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 use super::{Blueprint, Identity};
+use crate::direct::{Direct, DirectPre};
 use crate::driven::Driven;
 use crate::guest::Guest;
 use crate::interfaces::calls::Caller;
 use crate::memory::Place;
 use samovar_model::RequestId;
 
+/// Code that is ready to be instantiated.
+#[derive(Clone)]
+pub(crate) enum Pre02 {
+    /// As the component that it is.
+    Component(ProxyPre<Guest>),
+    /// As its one core module.
+    Direct(DirectPre),
+}
+
+impl Pre02 {
+    fn engine(&self) -> &Engine {
+        match self {
+            Self::Component(pre) => pre.engine(),
+            Self::Direct(pre) => pre.engine(),
+        }
+    }
+
+    async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Handler> {
+        Ok(match self {
+            Self::Component(pre) => Handler::Component(pre.instantiate_async(store).await?),
+            Self::Direct(pre) => Handler::Direct(pre.instantiate(store).await?),
+        })
+    }
+}
+
+/// The guest's function that requests are given to.
+enum Handler {
+    Component(Proxy),
+    Direct(Direct),
+}
+
 /// An instance with its store.
 pub(crate) struct Wasi02 {
     store: Store<Guest>,
-    proxy: Proxy,
+    handler: Handler,
     head: Arc<Head>,
     pub(super) identity: Identity,
 }
@@ -55,18 +87,18 @@ pub(crate) struct Call02 {
 }
 
 impl Wasi02 {
-    pub(super) async fn make(pre: &ProxyPre<Guest>, blueprint: &Blueprint<'_>, place: Place) -> wasmtime::Result<Self> {
+    pub(super) async fn make(pre: &Pre02, blueprint: &Blueprint<'_>, place: Place) -> wasmtime::Result<Self> {
         let id = place.id;
         let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.granted, place);
         let pre = pre.clone();
         // A start-up that computes for long goes to the slow lane like any other.
         let started = Driven::new(async move {
-            let proxy = pre.instantiate_async(&mut store).await?;
-            Ok::<_, wasmtime::Error>((store, proxy))
+            let handler = pre.instantiate(&mut store).await?;
+            Ok::<_, wasmtime::Error>((store, handler))
         });
-        let (store, proxy) = started.on(blueprint.lane).await?;
+        let (store, handler) = started.on(blueprint.lane).await?;
         let identity = Identity::new(id, store.data().log.clone());
-        Ok(Self { store, proxy, head: Arc::default(), identity })
+        Ok(Self { store, handler, head: Arc::default(), identity })
     }
 
     pub(super) fn was_refused_memory(&self) -> bool {
@@ -100,8 +132,13 @@ impl Wasi02 {
         let request = view.new_incoming_request(Scheme::Http, request)?;
         let outparam = view.new_response_outparam_from_callback(move |answer| set.set(answer))?;
         let guest = Driven::new(async move {
-            let handler = self.proxy.wasi_http_incoming_handler();
-            let result = handler.call_handle(&mut self.store, request, outparam).await;
+            let store = &mut self.store;
+            let result = match &self.handler {
+                Handler::Component(proxy) => {
+                    proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
+                }
+                Handler::Direct(direct) => direct.call(store, request, outparam).await,
+            };
             (self, result)
         });
         Ok(Call02 { guest, head })

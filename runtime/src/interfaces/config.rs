@@ -63,7 +63,7 @@ impl Config {
 #[derive(ComponentType, Lower)]
 #[component(variant)]
 #[expect(dead_code, reason = "what is read is at hand, so that no reading of it fails; guests expect both cases")]
-enum Error {
+pub(crate) enum Error {
     #[component(name = "upstream")]
     Upstream(String),
     #[component(name = "io")]
@@ -74,15 +74,23 @@ type Context<'a> = StoreContextMut<'a, Guest>;
 type All = Arc<[(String, String)]>;
 
 fn get(context: Context<'_>, (key,): (WasmStr,)) -> wasmtime::Result<(Result<Option<String>, Error>,)> {
-    let guest = context.data();
-    let value = guest.granted.config.look_up(&key.to_str(&context)?).map_err(|reason| {
-        // Not every guest tells what it was refused.
-        guest.log.notice(reason.clone());
-        Error::Upstream(reason)
-    });
-    Ok((value,))
+    Ok((read(context.data(), &key.to_str(&context)?),))
 }
 
 fn get_all(context: Context<'_>, (): ()) -> wasmtime::Result<(Result<All, Error>,)> {
-    Ok((Ok(Arc::clone(&context.data().granted.config.all)),))
+    Ok((Ok(all(context.data())),))
+}
+
+/// What a guest is told that asks for a key.
+pub(crate) fn read(guest: &Guest, key: &str) -> Result<Option<String>, Error> {
+    guest.granted.config.look_up(key).map_err(|reason| {
+        // Not every guest tells what it was refused.
+        guest.log.notice(reason.clone());
+        Error::Upstream(reason)
+    })
+}
+
+/// What a guest is told that asks for everything.
+pub(crate) fn all(guest: &Guest) -> All {
+    Arc::clone(&guest.granted.config.all)
 }

@@ -70,10 +70,14 @@ fn log(
     context: StoreContextMut<'_, Guest>,
     (level, group, message): (Level, WasmStr, WasmStr),
 ) -> wasmtime::Result<()> {
-    let log = &context.data().log;
     let (group, message) = (group.to_str(&context)?, message.to_str(&context)?);
-    log.say(group.len() + message.len(), || said(level.into(), &group, &message));
+    say(context.data(), level.into(), &group, &message);
     Ok(())
+}
+
+/// Takes a message of a guest.
+pub(crate) fn say(guest: &Guest, level: LogLevel, group: &str, message: &str) {
+    guest.log.say(group.len() + message.len(), || said(level, group, message));
 }
 
 /// The line that a message becomes.

@@ -9,7 +9,7 @@ pub(crate) mod config;
 pub(crate) mod key_value;
 pub(crate) mod logging;
 pub(crate) mod outbound;
-mod outgoing_body;
+pub(crate) mod outgoing_body;
 mod secrets;
 pub(crate) mod stdio;
 

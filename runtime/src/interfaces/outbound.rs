@@ -11,7 +11,7 @@ mod address;
 pub(super) mod answer;
 mod client;
 mod connect;
-pub(super) mod error_code;
+pub(crate) mod error_code;
 pub(super) mod exchange;
 mod failure;
 

@@ -74,7 +74,7 @@ impl Pipe {
 }
 
 /// What stands behind the resource `outgoing-body`.
-struct OutgoingBody {
+pub(crate) struct OutgoingBody {
     pipe: Arc<Pipe>,
     /// How long the guest's own header says that it is.
     declared: Option<u64>,
@@ -283,59 +283,78 @@ impl Drop for Reader {
 /// Puts the resource and its functions in the place of wasmtime's. `types` is the instance `wasi:http/types`.
 pub(super) fn add_to_linker(types: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     types.resource("outgoing-body", ResourceType::host::<OutgoingBody>(), |mut store, rep| {
-        let body = Resource::<OutgoingBody>::new_own(rep);
-        let table = store.data_mut().http().table;
-        table.get(&body)?.ensure_childless()?;
-        table.delete(body)?;
-        Ok(())
+        drop_body(store.data_mut(), Resource::new_own(rep))
     })?;
-    types.func_wrap("[method]outgoing-response.body", response_body)?;
-    types.func_wrap("[method]outgoing-request.body", request_body)?;
-    types.func_wrap("[method]outgoing-body.write", write)?;
-    types.func_wrap("[static]outgoing-body.finish", finish)
+    types.func_wrap("[method]outgoing-response.body", |mut store: Context02<'_>, (id,): (Resource<_>,)| {
+        Ok((of_response(store.data_mut(), &id)?,))
+    })?;
+    types.func_wrap("[method]outgoing-request.body", |mut store: Context02<'_>, (id,): (Resource<_>,)| {
+        Ok((of_request(store.data_mut(), &id)?,))
+    })?;
+    types.func_wrap("[method]outgoing-body.write", |mut store: Context02<'_>, (id,): (Resource<_>,)| {
+        Ok((write(store.data_mut(), &id)?,))
+    })?;
+    types.func_wrap("[static]outgoing-body.finish", |mut store: Context02<'_>, (id, trailers): (Resource<_>, _)| {
+        Ok((finish(store.data_mut(), id, trailers)?,))
+    })
 }
 
 type Context02<'a> = StoreContextMut<'a, Guest>;
-type NewBody = (Result<Resource<OutgoingBody>, ()>,);
+type NewBody = Result<Resource<OutgoingBody>, ()>;
 
-fn response_body(mut store: Context02<'_>, (id,): (Resource<HostOutgoingResponse>,)) -> wasmtime::Result<NewBody> {
-    let WasiHttpCtxView { table, hooks, .. } = store.data_mut().http();
-    let response = table.get_mut(&id)?;
+/// The body of an answer; none the second time.
+pub(crate) fn of_response(guest: &mut Guest, id: &Resource<HostOutgoingResponse>) -> wasmtime::Result<NewBody> {
+    let WasiHttpCtxView { table, hooks, .. } = guest.http();
+    let response = table.get_mut(id)?;
     let made = match response.body {
         None => OutgoingBody::new(Message::Response, &response.headers, hooks.p2_outgoing_body_chunk_size()),
         Some(_) => None,
     };
-    let Some((body, reader)) = made else { return Ok((Err(()),)) };
+    let Some((body, reader)) = made else { return Ok(Err(())) };
     response.body = Some(reader);
-    Ok((Ok(table.push(body)?),))
+    Ok(Ok(table.push(body)?))
 }
 
-fn request_body(mut store: Context02<'_>, (id,): (Resource<HostOutgoingRequest>,)) -> wasmtime::Result<NewBody> {
-    let WasiHttpCtxView { table, hooks, .. } = store.data_mut().http();
-    let request = table.get_mut(&id)?;
+/// The body of a request; none the second time.
+pub(crate) fn of_request(guest: &mut Guest, id: &Resource<HostOutgoingRequest>) -> wasmtime::Result<NewBody> {
+    let WasiHttpCtxView { table, hooks, .. } = guest.http();
+    let request = table.get_mut(id)?;
     let made = match request.body {
         None => OutgoingBody::new(Message::Request, &request.headers, hooks.p2_outgoing_body_chunk_size()),
         Some(_) => None,
     };
-    let Some((body, reader)) = made else { return Ok((Err(()),)) };
+    let Some((body, reader)) = made else { return Ok(Err(())) };
     request.body = Some(reader);
-    Ok((Ok(table.push(body)?),))
+    Ok(Ok(table.push(body)?))
 }
 
-type NewStream = (Result<Resource<DynOutputStream>, ()>,);
-
-fn write(mut store: Context02<'_>, (id,): (Resource<OutgoingBody>,)) -> wasmtime::Result<NewStream> {
-    let table = store.data_mut().http().table;
-    let Some(stream) = table.get_mut(&id)?.stream() else { return Ok((Err(()),)) };
-    Ok((Ok(table.push(stream)?),))
+/// The stream of a body; none the second time.
+pub(crate) fn write(
+    guest: &mut Guest,
+    id: &Resource<OutgoingBody>,
+) -> wasmtime::Result<Result<Resource<DynOutputStream>, ()>> {
+    let table = guest.table();
+    let Some(stream) = table.get_mut(id)?.stream() else { return Ok(Err(())) };
+    Ok(Ok(table.push(stream)?))
 }
 
-type Finish = (Resource<OutgoingBody>, Option<Resource<FieldMap>>);
-
-fn finish(mut store: Context02<'_>, (id, trailers): Finish) -> wasmtime::Result<(Result<(), ErrorCode>,)> {
-    let table = store.data_mut().http().table;
+/// Says that a body is complete.
+pub(crate) fn finish(
+    guest: &mut Guest,
+    id: Resource<OutgoingBody>,
+    trailers: Option<Resource<FieldMap>>,
+) -> wasmtime::Result<Result<(), ErrorCode>> {
+    let table = guest.table();
     table.get(&id)?.ensure_childless()?;
     let body = table.delete(id)?;
     let trailers = trailers.map(|trailers| table.delete(trailers)).transpose()?;
-    Ok((body.finish(trailers.map(HeaderMap::from)),))
+    Ok(body.finish(trailers.map(HeaderMap::from)))
+}
+
+/// Drops a body: whoever reads it gets an error, if it was not complete.
+pub(crate) fn drop_body(guest: &mut Guest, id: Resource<OutgoingBody>) -> wasmtime::Result<()> {
+    let table = guest.table();
+    table.get(&id)?.ensure_childless()?;
+    table.delete(id)?;
+    Ok(())
 }

@@ -3,8 +3,8 @@
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource};
+use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
-use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use crate::guest::Guest;
 
@@ -17,9 +17,14 @@ fn http_error_code(
     mut store: StoreContextMut<'_, Guest>,
     (id,): (Resource<wasmtime::Error>,),
 ) -> wasmtime::Result<(Option<ErrorCode>,)> {
-    let error = store.data_mut().http().table.get(&id)?;
+    Ok((of(store.data_mut(), &id)?,))
+}
+
+/// The code that a stream's error stands for, if it does for one.
+pub(crate) fn of(guest: &mut Guest, id: &Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
+    let error = guest.table().get(id)?;
     let code = error.downcast_ref::<ErrorCode>().cloned();
-    Ok((code.or_else(|| error.downcast_ref().and_then(body_error)),))
+    Ok(code.or_else(|| error.downcast_ref().and_then(body_error)))
 }
 
 /// What bodies of answers end with.
