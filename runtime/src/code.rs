@@ -1,7 +1,7 @@
 //! Compiled code: made once at deploy, kept on disk, mapped at first use, and let go by [`cache`] when the budget is used up.
 //!
-//! A file is named by the artifact's digest and the engine's compatibility, so that an upgrade never maps what it cannot
-//! run. Compiling happens on threads of lowered priority: serving goes first on a busy machine.
+//! A file is named by the artifact's digest, the engine's compatibility and how components are linked, so that an upgrade never
+//! maps what it cannot run. Compiling happens on threads of lowered priority: serving goes first on a busy machine.
 
 pub(crate) mod attempts;
 pub(crate) mod cache;
@@ -99,6 +99,8 @@ impl CodeStore {
         let pool = rayon::ThreadPoolBuilder::new()
             .thread_name(|index| format!("samovar-compile-{index}"))
             .start_handler(|_| lower_priority())
+            // Whoever waits for the outcome sees that there is none; without this the process would end.
+            .panic_handler(|_| tracing::error!("the compiler crashed"))
             .build()?;
         let of = |kind| compatibility(engines.of(kind));
         let version = if linking == Linking::Direct { direct::VERSION } else { 0 };

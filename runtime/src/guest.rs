@@ -37,7 +37,7 @@ pub(crate) const MAX_CALL_BYTES: usize = 96 << 10;
 /// of the invocation: twice the longest one comes that far.
 pub(crate) const MAX_VALUE_CALL_BYTES: usize = 2 * MAX_VALUE_BYTES + MAX_CALL_BYTES;
 
-/// How errors begin that tell of more than that; wasmtime's own begin otherwise.
+/// The error that tells of more than that, of guests that are linked directly; wasmtime's own begins with the same words.
 pub(crate) const TOO_MUCH: &str = "too much data is handed over in one call of the host";
 
 /// Names and values of one set of headers, with 32 to 40 bytes for each as in wasmtime's count.
@@ -115,7 +115,6 @@ impl Guest {
         self.cpu.begin(alone);
         if alone {
             self.hooks.begin();
-            self.linked.begin();
         }
     }
 

@@ -28,8 +28,8 @@ pub(crate) struct Linked {
 }
 
 impl Linked {
-    /// What an earlier invocation left is nobody's.
-    pub(crate) fn begin(&mut self) {
+    /// Drops what an invocation has not taken: it is nobody else's.
+    pub(crate) fn clear(&mut self) {
         self.pending.0.clear();
     }
 }
@@ -125,10 +125,14 @@ pub(super) fn put<V: Store>(caller: &mut Cx<'_>, at: u32, value: V) -> wasmtime:
 
 /// Writes a result; answers what memory the rest of it needs.
 pub(super) fn give<V: Store>(caller: &mut Cx<'_>, at: u32, value: V) -> wasmtime::Result<u64> {
-    // The canonical ABI forbids all calls at this time.
-    ensure!(caller.data().linked.pending.0.is_empty(), "the host was called while it waited for memory");
     put(caller, at, value)?;
     caller.data().linked.pending.need()
+}
+
+/// Checks that the host may be called: the canonical ABI forbids it while the guest allocates memory for what the host gives.
+pub(super) fn enter(caller: &Cx<'_>) -> wasmtime::Result<()> {
+    ensure!(caller.data().linked.pending.0.is_empty(), "the host was called while it waited for memory");
+    Ok(())
 }
 
 /// Reads what the guest hands over in one call.

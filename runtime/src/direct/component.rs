@@ -24,6 +24,9 @@ pub(super) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
 /// What a component may export besides: one that is built with a `main` has it, and nobody here calls it.
 const COMMAND: &str = "wasi:cli/run@0.2.";
 
+/// More than there are functions here; to find out what each of them is takes longer the more there are.
+const MAX_IMPORTS: usize = 1_000;
+
 /// The name of the shim's table, for it and for its fixups.
 const SHIM_TABLE: &str = "$imports";
 
@@ -111,6 +114,9 @@ pub(super) fn take_apart(component: &[u8]) -> Result<Parts<'_>, Indirect> {
     }
     let module = spaces.module(*module_index)?;
     let imports = modules::imports(module)?;
+    if imports.len() > MAX_IMPORTS {
+        return Err(Indirect::new(format!("its main module has {} imports, {MAX_IMPORTS} at most", imports.len())));
+    }
     let roles = Roles::assign(&spaces, main, args)?;
     check_lift(&roles, lift)?;
     let mut realloc = None;
@@ -135,7 +141,9 @@ fn handler<'s>(spaces: &'s Spaces<'_>) -> Result<&'s Lift, Indirect> {
     let mut found = None;
     for export in &spaces.exports {
         let name = export.name.name;
-        let is_handler = name.starts_with(HANDLER);
+        // Drafts are not released versions: wasmtime knows what to say to them.
+        let patch = name.strip_prefix(HANDLER);
+        let is_handler = patch.is_some_and(|patch| patch.bytes().all(|digit| digit.is_ascii_digit()));
         if export.kind != ComponentExternalKind::Instance || !(is_handler || name.starts_with(COMMAND)) {
             return Err(Indirect::new(format!("it exports `{name}`, too")));
         }

@@ -7,11 +7,15 @@
 //! in its sandbox: the core module can touch nothing but its own memory and the functions that it is given.
 //!
 //! What differs for the guest: nothing that the component model promises. Handles are the numbers of its own resource table, so a
-//! made-up one reaches what the guest has anyway, or ends the invocation. Whatever has another form, or imports what is not in the list
-//! here, runs as a component; so does one with debugging information, which would no longer fit its code.
+//! made-up one reaches what the guest has anyway, or ends the invocation. **This is for each function here to see to**: wasmtime's own
+//! code may take it for granted that a handle is of the type that it was made for, so it is looked up by this type before anything
+//! else is done with it (`io::subscribe` is where that matters).
+//!
+//! Whatever has another form, or imports what is not in the list here, runs as a component; so does one with debugging
+//! information, which would no longer fit its code.
 //!
 //! - `component.rs`: takes a component apart; `rewrite.rs`: makes the core module that is compiled
-//! - `abi.rs`: values in the guest's memory; `http.rs`, `errors.rs`, `io.rs`, `cli.rs`, `reach.rs`: the functions
+//! - `abi.rs`: values in the guest's memory; `http.rs`, `errors.rs`, `io.rs`, `cli.rs`, `said.rs`: the functions
 
 mod abi;
 mod cli;
@@ -19,8 +23,8 @@ mod component;
 mod errors;
 mod http;
 mod io;
-mod reach;
 mod rewrite;
+mod said;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -34,7 +38,7 @@ use self::component::Target;
 use self::rewrite::{Import, Shape};
 use crate::guest::Guest;
 
-/// Counts the changes of what is compiled: code of another version is not run.
+/// Counts the changes of what is compiled, and of what it and the host say to each other: code of another version is not run.
 pub(crate) const VERSION: u32 = 1;
 
 /// A function of the host.
@@ -72,7 +76,10 @@ macro_rules! functions {
             name: $name,
             gives: $gives,
             link: |linker, module| {
-                let function = |mut $cx: Cx<'_> $(, $arg: $ty)*| -> wasmtime::Result<_> { $body };
+                let function = |mut $cx: Cx<'_> $(, $arg: $ty)*| -> wasmtime::Result<_> {
+                    crate::direct::abi::enter(&$cx)?;
+                    $body
+                };
                 linker.func_wrap(module, $name, function).map(drop)
             },
         })
@@ -85,6 +92,7 @@ macro_rules! functions {
             link: |linker, module| {
                 linker.func_wrap_async(module, $name, |mut $cx: Cx<'_>, ($($arg,)*): ($($ty,)*)| {
                     Box::new(async move {
+                        crate::direct::abi::enter(&$cx)?;
                         let outcome: wasmtime::Result<_> = $body;
                         outcome
                     })
@@ -102,7 +110,7 @@ use functions;
 
 /// All of them, by interface and name.
 static FUNCTIONS: LazyLock<HashMap<(&'static str, &'static str), Function>> = LazyLock::new(|| {
-    let all = [http::all(), io::all(), cli::all(), reach::all()].into_iter().flatten();
+    let all = [http::all(), io::all(), cli::all(), said::all()].into_iter().flatten();
     all.map(|function| ((function.interface, function.name), function)).collect()
 });
 
@@ -129,7 +137,7 @@ fn import(target: &Target<'_>) -> Option<Import> {
         Target::Function { interface, name } => (interface, name.to_owned()),
         Target::Drop { interface, resource } => (interface, format!("[resource-drop]{resource}")),
     };
-    let interface = match reach::canonical(interface) {
+    let interface = match said::canonical(interface) {
         Some(interface) => interface,
         None => released(interface)?,
     };
@@ -198,6 +206,8 @@ impl Direct {
         request: Resource<R>,
         outparam: Resource<O>,
     ) -> wasmtime::Result<()> {
-        self.0.call_async(store, (request.rep(), outparam.rep())).await
+        let outcome = self.0.call_async(&mut *store, (request.rep(), outparam.rep())).await;
+        store.data_mut().linked.clear();
+        outcome
     }
 }
