@@ -16,8 +16,8 @@ use std::time::Instant;
 use samovar_model::api::ComponentInfo;
 use samovar_model::{ComponentKind, Digest};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use wasmtime::Module;
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Engine, Module, Precompiled};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
@@ -76,13 +76,70 @@ pub struct Compiled {
     pub compile_millis: u64,
 }
 
+/// As what a component is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// One of WASI 0.2, as its core module.
+    Direct,
+    Wasi02,
+    Wasi03,
+}
+
+impl Form {
+    /// Where the code of a component of this kind can be, what is to be preferred first.
+    fn of(kind: ComponentKind, linking: Linking) -> &'static [Self] {
+        match (kind, linking) {
+            (ComponentKind::Wasi02, Linking::Direct) => &[Self::Direct, Self::Wasi02],
+            (ComponentKind::Wasi02, Linking::Component) => &[Self::Wasi02],
+            (ComponentKind::Wasi03, _) => &[Self::Wasi03],
+        }
+    }
+
+    /// Of the engine that runs it.
+    fn kind(self) -> ComponentKind {
+        match self {
+            Self::Direct | Self::Wasi02 => ComponentKind::Wasi02,
+            Self::Wasi03 => ComponentKind::Wasi03,
+        }
+    }
+}
+
+/// What the names of files end in.
+struct Endings {
+    direct: String,
+    wasi02: String,
+    wasi03: String,
+}
+
+impl Endings {
+    fn new(engines: &Engines, linking: Linking) -> Self {
+        let of = |kind| compatibility(engines.of(kind));
+        let (wasi02, wasi03) = (of(ComponentKind::Wasi02), of(ComponentKind::Wasi03));
+        // Another version may link directly what this one does not.
+        let version = if linking == Linking::Direct { direct::VERSION } else { 0 };
+        Self {
+            direct: format!("{wasi02:016x}.{version}.direct.cwasm"),
+            wasi02: format!("{wasi02:016x}.{version}.cwasm"),
+            wasi03: format!("{wasi03:016x}.cwasm"),
+        }
+    }
+
+    fn of(&self, form: Form) -> &str {
+        match form {
+            Form::Direct => &self.direct,
+            Form::Wasi02 => &self.wasi02,
+            Form::Wasi03 => &self.wasi03,
+        }
+    }
+}
+
 /// Compiles components and loads what it compiled.
 pub(crate) struct CodeStore {
     dir: PathBuf,
     engines: Engines,
     linking: Linking,
-    /// What the names of files for each engine end in.
-    endings: [String; 2],
+    /// What the names of files end in.
+    endings: Endings,
     wasi02: Linker<Guest>,
     direct: wasmtime::Linker<Guest>,
     wasi03: Linker<Guest>,
@@ -102,12 +159,8 @@ impl CodeStore {
             // Whoever waits for the outcome sees that there is none; without this the process would end.
             .panic_handler(|_| tracing::error!("the compiler crashed"))
             .build()?;
-        let of = |kind| compatibility(engines.of(kind));
-        let version = if linking == Linking::Direct { direct::VERSION } else { 0 };
-        let wasi02 = format!("{:016x}.{version}.cwasm", of(ComponentKind::Wasi02));
-        let wasi03 = format!("{:016x}.cwasm", of(ComponentKind::Wasi03));
         Ok(Self {
-            endings: [wasi02, wasi03],
+            endings: Endings::new(&engines, linking),
             direct: direct::linker(engines.of(ComponentKind::Wasi02))?,
             wasi02: interfaces::linker(engines.of(ComponentKind::Wasi02), ComponentKind::Wasi02)?,
             wasi03: interfaces::linker(engines.of(ComponentKind::Wasi03), ComponentKind::Wasi03)?,
@@ -154,7 +207,6 @@ impl CodeStore {
     ) -> Result<Compiled, CodeError> {
         let bytes = tokio::fs::read(artifact).await.map_err(io_error(artifact))?;
         let component = inspect(&bytes).map_err(|error| CodeError::Refused(error.to_string()))?;
-        let path = self.path(digest, component.kind);
         if self.load(digest, component.kind).is_ok() {
             return Ok(Compiled { component, compile_millis: 0 });
         }
@@ -163,7 +215,7 @@ impl CodeStore {
         let (send, receive) = tokio::sync::oneshot::channel();
         let kind = component.kind;
         self.pool.spawn(move || {
-            let outcome = store.compile_now(kind, &bytes, &path);
+            let outcome = store.compile_now(digest, kind, &bytes);
             // The turn ends here, not when the caller goes: two at once would write to the same file.
             drop(turn);
             // The receiver is gone only when the caller is; the code is kept all the same.
@@ -175,32 +227,37 @@ impl CodeStore {
         Ok(Compiled { component, compile_millis })
     }
 
-    fn compile_now(&self, kind: ComponentKind, bytes: &[u8], path: &Path) -> Result<(), CodeError> {
+    fn compile_now(&self, digest: Digest, kind: ComponentKind, bytes: &[u8]) -> Result<(), CodeError> {
         let engine = self.engines.of(kind);
-        if kind == ComponentKind::Wasi02 && self.linking == Linking::Direct {
-            match self.compile_directly(engine, bytes, path) {
-                Ok(()) => return Ok(()),
-                Err(reason) => tracing::debug!(reason, "a component is not linked directly"),
+        for form in Form::of(kind, self.linking) {
+            if *form == Form::Direct {
+                match self.compile_directly(digest, bytes) {
+                    Ok(()) => break,
+                    Err(reason) => tracing::debug!(%digest, reason, "a component is not linked directly"),
+                }
+                continue;
             }
+            let refused = |error: wasmtime::Error| CodeError::Refused(format!("not a valid component: {error:#}"));
+            self.keep(digest, *form, &engine.precompile_component(bytes).map_err(refused)?)?;
         }
-        let refused = |error: wasmtime::Error| CodeError::Refused(format!("not a valid component: {error:#}"));
-        let code = engine.precompile_component(bytes).map_err(refused)?;
-        self.keep(kind, &code, path)
+        Ok(())
     }
 
     /// Compiles the component as its one core module, if it is no more than that.
-    fn compile_directly(&self, engine: &Engine, bytes: &[u8], path: &Path) -> Result<(), String> {
+    fn compile_directly(&self, digest: Digest, bytes: &[u8]) -> Result<(), String> {
         let module = direct::module_of(bytes).map_err(|reason| reason.to_string())?;
-        let code = engine.precompile_module(&module).map_err(|error| format!("{error:#}"))?;
-        self.keep(ComponentKind::Wasi02, &code, path).map_err(|error| error.to_string())
+        let code = self.engines.of(ComponentKind::Wasi02).precompile_module(&module);
+        let code = code.map_err(|error| format!("{error:#}"))?;
+        self.keep(digest, Form::Direct, &code).map_err(|error| error.to_string())
     }
 
     /// Writes compiled code.
-    fn keep(&self, kind: ComponentKind, code: &[u8], path: &Path) -> Result<(), CodeError> {
+    fn keep(&self, digest: Digest, form: Form, code: &[u8]) -> Result<(), CodeError> {
+        let path = self.path(digest, form);
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        write_durably(&temporary, path, code).map_err(io_error(path))?;
+        write_durably(&temporary, &path, code).map_err(io_error(&path))?;
         // Whether it links is known only now; a component that does not leaves nothing behind.
-        self.load_file(kind, path).map(drop).inspect_err(|_| drop(std::fs::remove_file(path)))
+        self.load_file(form, &path).map(drop).inspect_err(|_| drop(std::fs::remove_file(&path)))
     }
 
     /// Maps compiled code.
@@ -208,36 +265,43 @@ impl CodeStore {
     /// # Errors
     /// [`CodeError::Io`] when it has not been compiled, or by another version.
     pub(crate) fn load(&self, digest: Digest, kind: ComponentKind) -> Result<Loaded, CodeError> {
-        let path = self.path(digest, kind);
         let started = Instant::now();
-        let size_bytes = std::fs::metadata(&path).map_err(io_error(&path))?.len() + LINKED_BYTES;
-        let code = self.load_file(kind, &path)?;
-        Ok(Loaded { code, size_bytes, took: started.elapsed() })
+        let mut missing = Err(CodeError::Refused("nothing is compiled for it".to_owned()));
+        for form in Form::of(kind, self.linking) {
+            let path = self.path(digest, *form);
+            match std::fs::metadata(&path) {
+                Ok(file) => {
+                    let code = self.load_file(*form, &path)?;
+                    return Ok(Loaded { code, size_bytes: file.len() + LINKED_BYTES, took: started.elapsed() });
+                }
+                Err(error) => missing = Err(io_error(&path)(error)),
+            }
+        }
+        missing
     }
 
     /// Whether there is compiled code to map.
     pub(crate) fn is_compiled(&self, digest: Digest, kind: ComponentKind) -> bool {
-        self.path(digest, kind).exists()
+        Form::of(kind, self.linking).iter().any(|form| self.path(digest, *form).exists())
     }
 
+    // SAFETY, of both ways: the file was written by `keep`, synced before it got its name, in a directory that only this host can
+    // write; its name carries the engine's compatibility.
     #[allow(unsafe_code, reason = "precompiled code is mapped")]
-    fn load_file(&self, kind: ComponentKind, path: &Path) -> Result<Code, CodeError> {
+    fn load_file(&self, form: Form, path: &Path) -> Result<Code, CodeError> {
         let refused = |error: wasmtime::Error| CodeError::Refused(format!("{error:#}"));
-        let engine = self.engines.of(kind);
-        if kind == ComponentKind::Wasi02
-            && Engine::detect_precompiled_file(path).ok() == Some(Some(Precompiled::Module))
-        {
-            // SAFETY: as below.
+        let engine = self.engines.of(form.kind());
+        if form == Form::Direct {
+            // SAFETY: as above.
             let module = unsafe { Module::deserialize_file(engine, path) }.map_err(refused)?;
             return DirectPre::new(&self.direct, &module).map(|pre| Code::Wasi02(Pre02::Direct(pre))).map_err(refused);
         }
-        // SAFETY: the file was written by `compile_now`, synced before it got its name, in a directory that only this
-        // host can write; its name carries the engine's compatibility.
+        // SAFETY: as above.
         let component = unsafe { Component::deserialize_file(engine, path) }.map_err(refused)?;
         let pre = |linker: &Linker<Guest>| -> Result<InstancePre<Guest>, CodeError> {
             linker.instantiate_pre(&component).map_err(refused)
         };
-        Ok(match kind {
+        Ok(match form.kind() {
             ComponentKind::Wasi02 => {
                 Code::Wasi02(Pre02::Component(ProxyPre::new(pre(&self.wasi02)?).map_err(refused)?))
             }
@@ -245,18 +309,17 @@ impl CodeStore {
         })
     }
 
-    fn path(&self, digest: Digest, kind: ComponentKind) -> PathBuf {
-        let ending = match kind {
-            ComponentKind::Wasi02 => &self.endings[0],
-            ComponentKind::Wasi03 => &self.endings[1],
-        };
-        self.dir.join(format!("{digest}-{ending}"))
+    fn path(&self, digest: Digest, form: Form) -> PathBuf {
+        self.dir.join(format!("{digest}-{}", self.endings.of(form)))
     }
 
     /// Removes compiled code of artifacts other than these, and what no engine here can run.
     pub(crate) fn collect(&self, keep: &[(Digest, ComponentKind)]) -> std::io::Result<usize> {
-        let keep: std::collections::HashSet<PathBuf> =
-            keep.iter().map(|(digest, kind)| self.path(*digest, *kind)).collect();
+        let files = |(digest, kind): &(Digest, ComponentKind)| {
+            let (digest, forms) = (*digest, Form::of(*kind, self.linking));
+            forms.iter().map(move |form| self.path(digest, *form))
+        };
+        let keep: std::collections::HashSet<PathBuf> = keep.iter().flat_map(files).collect();
         let mut removed = 0;
         for entry in std::fs::read_dir(&self.dir)? {
             let path = entry?.path();

@@ -85,6 +85,11 @@ fn engine(size: &Size, concurrency: bool) -> wasmtime::Result<Engine> {
     config.epoch_interruption(true);
     config.concurrency_support(concurrency);
     config.wasm_component_model_async(concurrency);
+    if !cfg!(windows) {
+        // For other programs' unwinders alone: wasmtime follows frame pointers, and stops a panic where the guest called the host.
+        // Whoever loads code pays for every function of it.
+        config.native_unwind_info(false);
+    }
     // Stacks are used by one tenant after the other: leave nothing on them.
     config.async_stack_zeroing(true);
     Engine::new(&config)

@@ -2,20 +2,19 @@
 //! stands behind them is what a component's calls reach, too.
 
 use wasmtime::bail;
-use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
+use wasmtime_wasi_http::p2::HeaderResult;
 use wasmtime_wasi_http::p2::bindings::http::types::{
-    ErrorCode, FutureIncomingResponse, FutureTrailers, HeaderError, HostFields, HostFutureIncomingResponse,
-    HostFutureTrailers, HostIncomingBody, HostIncomingRequest, HostIncomingResponse, HostOutgoingRequest,
-    HostOutgoingResponse, HostRequestOptions, HostResponseOutparam, Method, RequestOptions, Scheme,
+    FutureIncomingResponse, FutureTrailers, HeaderError, HostFields, HostFutureIncomingResponse, HostFutureTrailers,
+    HostIncomingBody, HostIncomingRequest, HostIncomingResponse, HostOutgoingRequest, HostOutgoingResponse,
+    HostRequestOptions, HostResponseOutparam, Method, Scheme,
 };
-use wasmtime_wasi_http::p2::{HeaderResult, HttpResult};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::abi::{Cx, In, Out, Store, align_to, give, put};
 use super::errors::{FlatErrorCode, some};
 use super::io::subscribe;
 use super::{Function, borrow, functions, own};
-use crate::interfaces::outbound::error_code;
+use crate::interfaces::outbound::{error_code, handler};
 use crate::interfaces::outgoing_body;
 
 pub(super) fn all() -> Vec<Function> {
@@ -32,13 +31,6 @@ fn flag(outcome: Result<(), ()>) -> u32 {
 }
 
 fn header<T>(outcome: HeaderResult<T>) -> wasmtime::Result<Result<T, HeaderError>> {
-    match outcome {
-        Ok(value) => Ok(Ok(value)),
-        Err(error) => error.downcast().map(Err),
-    }
-}
-
-fn coded<T>(outcome: HttpResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
         Err(error) => error.downcast().map(Err),
@@ -304,12 +296,8 @@ fn responses() -> Vec<Function> {
     );
     all.extend(functions!("wasi:http/outgoing-handler":
         giving "handle" => |cx, request: u32, has_options: u32, options: u32, to: u32| {
-            let options = some(has_options, || Ok(own::<RequestOptions>(options)))?;
-            // wasmtime's function takes options that are not there for none, and never lets go of those that are.
-            options.as_ref().map(|options| cx.data_mut().table().get(options).map(drop)).transpose()?;
-            let lent = options.as_ref().map(|options| borrow(options.rep()));
-            let sent = coded(http(&mut cx).handle(own(request), lent))?;
-            options.map(|options| cx.data_mut().table().delete(options)).transpose()?;
+            let options = some(has_options, || Ok(own(options)))?;
+            let sent = handler::handle(cx.data_mut(), own(request), options)?;
             give(&mut cx, to, sent)
         };
     ));

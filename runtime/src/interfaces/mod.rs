@@ -73,6 +73,9 @@ impl Granted {
 /// The interface as wasmtime's linker names it; components may ask for any version of 0.2.
 const WASI_HTTP_TYPES: &str = "wasi:http/types@0.2.12";
 
+/// And this one.
+const WASI_HTTP_OUTGOING: &str = "wasi:http/outgoing-handler@0.2.12";
+
 /// A linker with all that a component of this kind may import. Made once per engine.
 pub(crate) fn linker(engine: &Engine, kind: ComponentKind) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
@@ -82,6 +85,7 @@ pub(crate) fn linker(engine: &Engine, kind: ComponentKind) -> wasmtime::Result<L
     linker.allow_shadowing(true);
     outgoing_body::add_to_linker(&mut linker.instance(WASI_HTTP_TYPES)?)?;
     outbound::error_code::add_to_linker(&mut linker.instance(WASI_HTTP_TYPES)?)?;
+    outbound::handler::add_to_linker(&mut linker.instance(WASI_HTTP_OUTGOING)?)?;
     linker.allow_shadowing(false);
     key_value::add_to_linker(&mut linker)?;
     config::add_to_linker(&mut linker)?;

@@ -14,6 +14,7 @@ mod connect;
 pub(crate) mod error_code;
 pub(super) mod exchange;
 mod failure;
+pub(crate) mod handler;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -2,6 +2,9 @@
 //!
 //! The guests must be built before: `make guests`.
 
+#[path = "../shared/host.rs"]
+mod host;
+#[path = "../shared/in_memory.rs"]
 mod in_memory;
 mod key_value;
 mod rig;

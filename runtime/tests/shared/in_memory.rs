@@ -1,5 +1,7 @@
 //! A key-value store that forgets everything, and that can be told to keep its callers waiting.
 
+#![allow(dead_code, reason = "each test binary uses its part of it")]
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
