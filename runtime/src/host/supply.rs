@@ -19,6 +19,10 @@ use crate::revision::Revision;
 /// How often an instance is made anew after room was made for it.
 const MAKE_ATTEMPTS: usize = 16;
 
+/// Code of this size is mapped where its first call is served: that takes some 100 us, and to have another thread do it, which
+/// may have to be woken, as long again. What is not in the page cache is waited for there either way, when the guest runs.
+const MAX_BYTES_AT_ONCE: u64 = 2 << 20;
+
 /// How long to wait before that where nothing could be dropped: a guest that was stopped on the slow lane goes when its slice
 /// ends, which is a little later than its seat is given up.
 const MAKE_PAUSE: Duration = Duration::from_millis(5);
@@ -55,9 +59,15 @@ impl Host {
 
     async fn load(&self, spec: &samovar_model::Revision) -> Result<Loaded, CodeError> {
         let (store, digest, kind) = (Arc::clone(&self.0.code), spec.artifact, spec.kind);
-        let mapped = tokio::task::spawn_blocking(move || store.load(digest, kind)).await;
-        let crashed = || CodeError::Refused("loading crashed".to_owned());
-        if let Ok(code) = mapped.map_err(|_| crashed())? {
+        let loaded = match store.find(digest, kind) {
+            Ok(file) if file.bytes <= MAX_BYTES_AT_ONCE => store.load_found(&file),
+            Ok(file) => {
+                let mapped = tokio::task::spawn_blocking(move || store.load_found(&file)).await;
+                mapped.map_err(|_| CodeError::Refused("loading crashed".to_owned()))?
+            }
+            Err(error) => Err(error),
+        };
+        if let Ok(code) = loaded {
             return Ok(code);
         }
         // Another version of Samovar compiled it, or somebody emptied the cache.
