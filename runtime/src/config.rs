@@ -15,7 +15,7 @@ pub const CODE_SHARE: u64 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Linking {
     /// As the one core module that most of them are made of, with functions of the host that need no component model between
-    /// them: a call of the host costs a tenth. What has another form runs as a component.
+    /// them: calls of the host cost less than half. What has another form runs as a component.
     #[default]
     Direct,
     /// As components, all of them.
