@@ -20,7 +20,8 @@ use wasmtime_wasi::p2::bindings::random::insecure_seed::Host as _;
 use wasmtime_wasi::p2::bindings::random::random::Host as _;
 use wasmtime_wasi::random::WasiRandomView as _;
 
-use super::abi::{Cx, Out, Store, give, put};
+use super::abi::{Cx, Out, give, put};
+use super::values::Store;
 use super::{Function, functions, own};
 
 pub(super) fn all() -> Vec<Function> {

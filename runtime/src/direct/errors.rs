@@ -5,7 +5,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
     DnsErrorPayload, ErrorCode, FieldSizePayload, HeaderError, TlsAlertReceivedPayload,
 };
 
-use super::abi::{In, Out, Store, align_to};
+use super::abi::{In, Out};
+use super::values::{Store, align_to};
 
 /// Where the payload of an error code is: some of them hold an `option<u64>`.
 const PAYLOAD: u32 = 8;

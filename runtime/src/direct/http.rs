@@ -10,9 +10,10 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
 };
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::abi::{Cx, In, Out, Store, align_to, give, put};
+use super::abi::{Cx, In, Out, give, put};
 use super::errors::{FlatErrorCode, some};
 use super::io::subscribe;
+use super::values::{Store, align_to};
 use super::{Function, borrow, functions, own};
 use crate::interfaces::outbound::{error_code, handler};
 use crate::interfaces::outgoing_body;

@@ -7,7 +7,8 @@ use wasmtime_wasi::p2::bindings::io::poll::{Host as _, HostPollable as _};
 use wasmtime_wasi::p2::bindings::io::streams::{Host as _, HostInputStream as _, HostOutputStream as _, StreamError};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, Pollable, StreamResult};
 
-use super::abi::{Cx, In, Out, Store, give, put};
+use super::abi::{Cx, In, Out, give, put};
+use super::values::Store;
 use super::{Function, borrow, functions, own};
 
 pub(super) fn all() -> Vec<Function> {

@@ -15,7 +15,7 @@
 //! information, which would no longer fit its code.
 //!
 //! - `component.rs`: takes a component apart; `rewrite.rs`: makes the core module that is compiled
-//! - `abi.rs`: values in the guest's memory; `http.rs`, `errors.rs`, `io.rs`, `cli.rs`, `said.rs`: the functions
+//! - `abi.rs`: what goes into a guest's memory and comes out of it; `values.rs`: how it lies there; `http.rs`, `errors.rs`, `io.rs`, `cli.rs`, `said.rs`: the functions
 
 mod abi;
 mod cli;
@@ -25,6 +25,7 @@ mod http;
 mod io;
 mod rewrite;
 mod said;
+mod values;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -3,7 +3,8 @@
 use samovar_model::LogLevel;
 use wasmtime::bail;
 
-use super::abi::{Cx, In, Out, Store, align_to, give};
+use super::abi::{Cx, In, Out, give};
+use super::values::{Store, align_to};
 use super::{Function, functions};
 use crate::interfaces::{config, logging};
 
