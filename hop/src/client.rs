@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use bytes::Bytes;
 use h2::Reason;
@@ -22,7 +22,7 @@ use crate::sending::{BoxError, Sending};
 #[derive(Clone)]
 pub struct Sender {
     h2: SendRequest<Bytes>,
-    ended: Arc<Ended>,
+    shared: Arc<Shared>,
 }
 
 /// Why a request has no answer.
@@ -40,13 +40,13 @@ pub enum SendError {
 }
 
 impl Sender {
-    pub(crate) fn new(h2: SendRequest<Bytes>, ended: Arc<Ended>) -> Self {
-        Self { h2, ended }
+    pub(crate) fn new(h2: SendRequest<Bytes>, shared: Arc<Shared>) -> Self {
+        Self { h2, shared }
     }
 
     /// Whether no request can be sent any more.
     pub fn is_closed(&self) -> bool {
-        self.ended.flag.load(Relaxed)
+        self.shared.ended.load(Relaxed)
     }
 
     /// Sends a request, whose URI must be absolute, and waits for the head of its answer.
@@ -65,6 +65,8 @@ impl Sender {
         let mut h2 = self.h2.clone();
         poll_fn(|cx| h2.poll_ready(cx)).await.map_err(|error| self.unsent(error))?;
         let is_end = body.is_end_stream();
+        // Before the connection is woken for it.
+        self.shared.sent.fetch_add(1, Relaxed);
         let sent = h2.send_request(Request::from_parts(head, ()), is_end);
         let (answer, stream) = sent.map_err(|error| self.unsent(error))?;
         let upload = if is_end { None } else { Sending::begin(body, stream).await };
@@ -86,34 +88,48 @@ impl Sender {
         if !(error.is_io() || error.is_go_away()) {
             return SendError::Unfit(error);
         }
-        self.ended.end();
+        self.shared.end();
         SendError::Unsent(error)
     }
 
     /// Waits until no request can be sent any more.
     pub async fn closed(&self) {
-        self.ended.wait().await;
+        self.shared.wait().await;
     }
 }
 
-/// Whether a connection takes requests.
+/// What the requests on a connection and what drives it tell each other.
 #[derive(Default)]
-pub(crate) struct Ended {
-    flag: AtomicBool,
+pub(crate) struct Shared {
+    /// Whether it takes no more requests.
+    ended: AtomicBool,
+    /// Called when it is so.
     told: Notify,
+    /// How many requests have been made since the connection was last driven.
+    sent: AtomicU32,
 }
 
-impl Ended {
+impl Shared {
     pub(crate) fn end(&self) {
-        self.flag.store(true, Relaxed);
+        self.ended.store(true, Relaxed);
         self.told.notify_waiters();
+    }
+
+    /// Whether a request has been made since they were last taken.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.sent.load(Relaxed) > 0
+    }
+
+    /// Takes the number of requests that have been made since this was last called.
+    pub(crate) fn take_sent(&self) -> u32 {
+        self.sent.swap(0, Relaxed)
     }
 
     async fn wait(&self) {
         let mut told = std::pin::pin!(self.told.notified());
         // Before the flag is read, so that what is told in between is heard.
         told.as_mut().enable();
-        if !self.flag.load(Relaxed) {
+        if !self.ended.load(Relaxed) {
             told.await;
         }
     }

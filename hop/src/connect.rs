@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::{Builder, Connection};
+use h2::client::Builder;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use rustls::pki_types::ServerName;
@@ -13,7 +13,8 @@ use samovar_model::HostId;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::client::{Ended, SendError, Sender};
+use crate::client::{SendError, Sender, Shared};
+use crate::drive::drive;
 use crate::greeting::{
     End, HELLO_PATH, Hello, MAX_GREETING_BYTES, PROOF_PATH, PROTOCOL, Proof, Welcome, holds, nonce, prove,
 };
@@ -107,12 +108,12 @@ impl Connector {
             .max_local_error_reset_streams(None)
             .handshake::<_, Bytes>(stream)
             .await?;
-        let ended = Arc::new(Ended::default());
-        let sender = Sender::new(h2, Arc::clone(&ended));
+        let shared = Arc::new(Shared::default());
+        let sender = Sender::new(h2, Arc::clone(&shared));
         let silent = pings::unanswered(connection.ping_pong(), self.ping_interval, self.ping_timeout);
         let closed = tokio::spawn(async move {
-            drive(connection, silent).await;
-            ended.end();
+            drive(connection, &shared, silent).await;
+            shared.end();
         });
         let welcome = self.greet(&sender, address, expected).await?;
         Ok(Link { sender, welcome, closed })
@@ -153,18 +154,6 @@ impl Connector {
         let proof = Proof { proof: prove(&self.identity, End::Member, &hello, &welcome) };
         call(sender, address, PROOF_PATH, &proof).await?;
         Ok(welcome)
-    }
-}
-
-/// Drives a connection to its end, which comes when the host, or this process, wants no more of it, or when a ping stays
-/// unanswered.
-async fn drive(connection: Connection<Stream, Bytes>, silent: impl Future<Output = ()>) {
-    tokio::select! {
-        biased;
-        result = connection => if let Err(error) = result {
-            tracing::debug!(%error, "a connection to a host ended");
-        },
-        () = silent => tracing::debug!("a host gives no sign of life: its connection is given up"),
     }
 }
 

@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod connect;
+mod drive;
 mod greeter;
 mod greeting;
 pub mod identity;
