@@ -9,6 +9,7 @@ pub mod component;
 mod config;
 mod direct;
 mod driven;
+mod eager;
 mod engine;
 mod guest;
 mod host;

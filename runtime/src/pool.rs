@@ -1,7 +1,8 @@
 //! The warm pool of one revision: which instances there are, who gets one next, and who waits.
 //!
 //! Idle instances form a stack: the one used last is used first, so that surplus ones stay idle and age out. An instance that
-//! takes several invocations at once stays where it is and is filled up before the next one, to the same effect.
+//! takes several invocations at once stays where it is and is filled up before the next one, to the same effect. But an
+//! instance computes on one core at a time: where those that have room do, there may be as many as there are cores.
 //!
 //! ```text
 //! lease -> Warm(instance)      one was idle, or one became free while waiting
@@ -21,7 +22,7 @@ use crate::room::{Member, Room, Seat, Share};
 
 use permit::Place;
 use queue::Queue;
-use shelf::Shelf;
+use shelf::{Among, Shelf};
 
 mod permit;
 mod queue;
@@ -45,6 +46,9 @@ pub(crate) trait Pooled: Send + Sized + 'static {
     /// Invocations that it was leased for so far.
     fn uses(&self) -> u64;
 
+    /// Whether it computes, or is about to: what is sent to it now has to wait for that.
+    fn is_at_work(&self) -> bool;
+
     /// Whether it may serve; one that works on by itself can come to an end while it is idle.
     fn is_sound(&self) -> bool {
         true
@@ -57,6 +61,8 @@ pub(crate) struct PoolConfig {
     min_warm: usize,
     max_instances: usize,
     concurrency: usize,
+    /// As many instances as this may be there because the others compute, though they have room.
+    cores: usize,
     idle_timeout: Duration,
     max_requests: u64,
     queue: usize,
@@ -78,6 +84,7 @@ impl PoolConfig {
             min_warm: scale.min_warm as usize,
             max_instances: scale.max_instances as usize,
             concurrency: scale.concurrency as usize,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
             idle_timeout: scale.idle_timeout.as_duration(),
             max_requests,
             queue: scale.queue as usize,
@@ -171,7 +178,10 @@ impl<I: Pooled> Pool<I> {
             return Some(lease);
         }
         let seat = if state.live < self.config.max_instances { self.share.take() } else { None };
-        seat.map(|seat| self.make(state, seat))
+        match seat {
+            Some(seat) => Some(self.make(state, seat)),
+            None => self.join(state, Among::All),
+        }
     }
 
     /// The right to make an instance.
@@ -182,12 +192,18 @@ impl<I: Pooled> Pool<I> {
 
     fn take_idle(self: &Arc<Self>, state: &mut State<I>) -> Option<Lease<I>> {
         if self.config.concurrency > 1 {
-            let instance = state.shelf.join(self.config.concurrency, self.config.max_requests)?;
-            let permit = self.permit(Some(instance.id()), None);
-            return Some(Lease { instance: Some(instance), permit });
+            let may_grow = state.live < self.config.cores.min(self.config.max_instances);
+            return self.join(state, if may_grow { Among::Waiting } else { Among::All });
         }
         let (instance, seat) = state.shelf.take()?;
         Some(Lease { instance: Some(instance), permit: self.permit(None, Some(seat)) })
+    }
+
+    /// Begins one more use of a shared instance.
+    fn join(self: &Arc<Self>, state: &mut State<I>, among: Among) -> Option<Lease<I>> {
+        let instance = state.shelf.join(self.config.concurrency, self.config.max_requests, among)?;
+        let permit = self.permit(Some(instance.id()), None);
+        Some(Lease { instance: Some(instance), permit })
     }
 
     fn permit(self: &Arc<Self>, shared: Option<u64>, seat: Option<Seat>) -> Permit<I> {
@@ -216,11 +232,14 @@ impl<I: Pooled> Pool<I> {
                 None => {
                     let member = || Arc::clone(self) as Arc<dyn Member>;
                     let seat = if state.in_line { self.share.take() } else { self.share.take_or_stand(member) };
-                    let Some(seat) = seat else {
-                        state.in_line = true;
-                        break;
-                    };
-                    self.make(state, seat)
+                    match seat {
+                        Some(seat) => self.make(state, seat),
+                        None => {
+                            state.in_line = true;
+                            let Some(lease) = self.join(state, Among::All) else { break };
+                            lease
+                        }
+                    }
                 }
             };
             undeliverable.extend(state.queue.grant(lease).err());

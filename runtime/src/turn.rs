@@ -108,6 +108,11 @@ pub(crate) fn take_used_up() -> bool {
     USED_UP.take()
 }
 
+/// The same, as long as nobody has taken it.
+pub(crate) fn is_used_up() -> bool {
+    USED_UP.get()
+}
+
 /// Polls a guest that has waited.
 pub(crate) fn resumed<T>(poll: impl FnOnce() -> T) -> T {
     during(Turn::Resumed { epoch: EPOCHS.load(Ordering::Relaxed) }, poll)

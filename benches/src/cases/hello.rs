@@ -95,7 +95,7 @@ fn peers(found: &Found, protocol: Protocol) -> anyhow::Result<Vec<Peer>> {
         peer("wasmtime serve, 0.2 plain, reuse", OWN_PLAIN, serve(PLAIN, Reuse::Unlimited)?),
         peer("wasmtime serve, 0.2 SDK, reuse", OWN_SDK, serve(HELLO, Reuse::Unlimited)?),
         peer("wasmtime serve, 0.2 plain, as it comes", OWN_REQUEST, serve(PLAIN, Reuse::Default)?),
-        peer("wasmtime serve, 0.3 SDK, reuse", OWN_03, serve(HELLO3, Reuse::Unlimited)?),
+        peer("wasmtime serve, 0.3 SDK, reuse for 10,000", OWN_03, serve(HELLO3, Reuse::Requests(10_000))?),
         peer("wasmtime serve, 0.3 SDK, as it comes", OWN_03, serve(HELLO3, Reuse::Default)?),
         peer("workerd, JavaScript", OWN_SDK, workerd(found)?),
         peer("Node.js, http", OWN_SDK, node),

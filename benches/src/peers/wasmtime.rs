@@ -13,6 +13,9 @@ pub enum Reuse {
     Default,
     /// For as long as it can.
     Unlimited,
+    /// For so many requests. Guests of WASI 0.3 made with wit-bindgen 0.57 keep some handles of each request, and fail all that
+    /// are under way when they have 100,000.
+    Requests(u32),
 }
 
 /// Starts it with a component; `None` when it is absent.
@@ -22,9 +25,12 @@ pub enum Reuse {
 pub fn wasmtime(found: &Found, component: &Path, reuse: Reuse) -> anyhow::Result<Option<Server>> {
     let Some(program) = found.wasmtime.clone() else { return Ok(None) };
     let mut args = vec!["serve".to_owned(), "--addr=127.0.0.1:0".to_owned()];
-    if reuse == Reuse::Unlimited {
-        args.push(format!("--max-instance-reuse-count={}", u32::MAX));
-    }
+    let most = match reuse {
+        Reuse::Default => None,
+        Reuse::Unlimited => Some(u32::MAX),
+        Reuse::Requests(requests) => Some(requests),
+    };
+    args.extend(most.map(|requests| format!("--max-instance-reuse-count={requests}")));
     // What the components of JavaScript and Python import beyond wasi:http; it costs nothing where it is not imported.
     args.push("-Scli".to_owned());
     args.push(path_text(component)?);

@@ -127,6 +127,13 @@ impl Pooled for Instance {
         self.identity().uses.load(Ordering::Relaxed)
     }
 
+    fn is_at_work(&self) -> bool {
+        match self {
+            Self::Wasi02(_) => false,
+            Self::Wasi03(instance) => instance.is_at_work(),
+        }
+    }
+
     fn is_sound(&self) -> bool {
         self.may_serve()
     }

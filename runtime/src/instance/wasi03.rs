@@ -32,6 +32,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use super::{Blueprint, Identity};
 use crate::driven::Driven;
+use crate::eager::{Activity, Eager};
 use crate::guest::Guest;
 use crate::interfaces::calls::Caller;
 use crate::memory::Place;
@@ -62,6 +63,7 @@ struct Job {
 pub(crate) struct Wasi03 {
     pub(super) identity: Identity,
     jobs: mpsc::UnboundedSender<Job>,
+    activity: Activity,
     task: AbortHandle,
     condemned: AtomicBool,
     may_call: bool,
@@ -89,11 +91,13 @@ impl Wasi03 {
         let refused_memory = store.data().memory.refused_flag();
         let (jobs, queue) = mpsc::unbounded_channel();
         let (end, ended) = watch::channel(None);
-        let running = Driven::new(run(store, proxy, queue, end, blueprint.settings.clone()));
-        let task = tokio::spawn(running.on(blueprint.lane));
+        let running = Eager::new(run(store, proxy, queue, end, blueprint.settings.clone()));
+        let activity = running.activity();
+        let task = tokio::spawn(Driven::new(running).on(blueprint.lane));
         Ok(Self {
             identity: Identity::new(id, log),
             jobs,
+            activity,
             task: task.abort_handle(),
             condemned: AtomicBool::new(false),
             may_call,
@@ -108,6 +112,11 @@ impl Wasi03 {
 
     pub(super) fn is_running(&self) -> bool {
         self.ended.borrow().is_none()
+    }
+
+    /// Whether it computes, or is about to.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.activity.is_at_work()
     }
 
     /// Sends a request into the instance, whose answer must be complete by `deadline`; the future waits for its head.

@@ -11,6 +11,15 @@ use tokio::time::Instant;
 use super::Pooled;
 use crate::room::Seat;
 
+/// Which shared instances come into question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Among {
+    /// Those that do not compute just now.
+    Waiting,
+    /// All.
+    All,
+}
+
 /// A pool's instances. Whoever takes one out of it drops it elsewhere, not under the pool's lock.
 pub(super) struct Shelf<I>(Vec<Entry<I>>);
 
@@ -76,10 +85,16 @@ impl<I: Pooled> Shelf<I> {
         Some((entry.instance, entry.seat))
     }
 
-    /// Begins one more use of the first shared instance that has a place free, and answers a handle to it.
-    pub(super) fn join(&mut self, concurrency: usize, max_requests: u64) -> Option<I> {
-        let free = |entry: &&mut Entry<I>| !entry.retired && entry.in_use < concurrency;
-        let entry = self.0.iter_mut().find(free)?;
+    /// Begins one more use of a shared instance that has a place free, and answers a handle to it: of the first that does not
+    /// compute, or else of the first.
+    pub(super) fn join(&mut self, concurrency: usize, max_requests: u64, among: Among) -> Option<I> {
+        let free = |entry: &Entry<I>| !entry.retired && entry.in_use < concurrency;
+        let waits = |entry: &Entry<I>| free(entry) && !entry.instance.is_at_work();
+        let index = match (self.0.iter().position(waits), among) {
+            (None, Among::All) => self.0.iter().position(free),
+            (waiting, _) => waiting,
+        };
+        let entry = &mut self.0[index?];
         entry.lease(max_requests);
         entry.instance.share()
     }

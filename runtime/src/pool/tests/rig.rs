@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use samovar_model::{ComponentKind, Scale};
@@ -22,6 +22,7 @@ struct Body {
     id: u64,
     uses: AtomicU64,
     shareable: bool,
+    at_work: AtomicBool,
     gone: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -44,6 +45,10 @@ impl Pooled for Fake {
 
     fn id(&self) -> u64 {
         self.0.id
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.0.at_work.load(Ordering::Relaxed)
     }
 
     fn uses(&self) -> u64 {
@@ -75,7 +80,8 @@ impl Rig {
 
     /// A pool that shares its room with others.
     pub(super) fn within(room: &Arc<Room>, scale: &Scale, isolation: Isolation) -> Self {
-        let pool = Pool::new(PoolConfig::new(scale, isolation, ComponentKind::Wasi02), room);
+        let config = PoolConfig { cores: 2, ..PoolConfig::new(scale, isolation, ComponentKind::Wasi02) };
+        let pool = Pool::new(config, room);
         Self { pool, shareable: scale.concurrency > 1, made: Arc::default(), gone: Arc::default() }
     }
 
@@ -125,7 +131,13 @@ impl Rig {
     /// Makes an instance, as far as sharing it.
     pub(super) fn make(&self, mut permit: Permit<Fake>) -> Task {
         let id = self.made.fetch_add(1, Ordering::Relaxed);
-        let body = Body { id, uses: AtomicU64::new(0), shareable: self.shareable, gone: Arc::clone(&self.gone) };
+        let body = Body {
+            id,
+            uses: AtomicU64::new(0),
+            shareable: self.shareable,
+            at_work: AtomicBool::new(false),
+            gone: Arc::clone(&self.gone),
+        };
         let fake = Fake(Arc::new(body));
         permit.made(&fake);
         Task { fake, permit, warm: false }
@@ -168,6 +180,11 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn id(&self) -> u64 {
         self.fake.id()
+    }
+
+    /// Says whether its instance computes.
+    pub(super) fn works(&self, at_work: bool) {
+        self.fake.0.at_work.store(at_work, Ordering::Relaxed);
     }
 
     pub(super) fn done(self) {

@@ -24,6 +24,41 @@ async fn the_first_instance_is_filled_before_the_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_all_compute_there_are_as_many_as_there_are_cores() {
+    let rig = Rig::new(&shared(10, 4));
+    let a = rig.take();
+    a.works(true);
+    let b = rig.take();
+    assert_eq!((b.id(), b.warm), (1, false), "the first has room, and computes");
+    // One that waits goes before one that computes.
+    assert_eq!((rig.take().id(), rig.made()), (1, 2));
+    b.works(true);
+    // No core is left for a third: they go where there is room.
+    let [c, d] = [rig.take(), rig.take()];
+    assert_eq!(([c.id(), d.id()], rig.made()), ([0, 0], 2));
+    a.works(false);
+    assert_eq!(rig.take().id(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_computes_is_shared_where_no_other_may_be_made() {
+    let rig = Rig::new(&shared(1, 2));
+    let a = rig.take();
+    a.works(true);
+    assert_eq!((rig.take().id(), rig.made()), (0, 1), "max_instances");
+    let room = Room::new(1);
+    let rig = Rig::within(&room, &shared(10, 2), Isolation::Instance);
+    let a = rig.take();
+    a.works(true);
+    let b = rig.take();
+    assert_eq!((b.id(), rig.made()), (0, 1), "the host's room");
+    let mut c = rig.wait();
+    assert!(!c.is_served());
+    b.done();
+    assert_eq!(rig.start(c.served()).id(), 0, "who waits is served by what has room, though it computes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn concurrency_is_not_exceeded_and_waiters_are_served_in_order() {
     let rig = Rig::new(&shared(1, 2));
     let (a, b) = (rig.take(), rig.take());
