@@ -73,7 +73,8 @@ impl Invocation {
 
     fn poll_head02(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<WasiBody>, Fault>> {
         let Work::Wasi02(call) = &mut self.work else { return Poll::Pending };
-        let ended = call.guest.poll(cx, &self.record.revision().lane);
+        let revision = self.record.revision();
+        let ended = call.guest.poll(cx, &revision.lane, &revision.habit);
         let head = call.head.take();
         let fault = match ended {
             Poll::Ready((instance, Ok(()))) => {
@@ -115,7 +116,8 @@ impl Invocation {
     /// Drives a guest that has answered. Ready when nothing is left to drive; for a guest that runs by itself that is at once.
     pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let Work::Wasi02(call) = &mut self.work else { return Poll::Ready(Ok(())) };
-        let Poll::Ready((instance, result)) = call.guest.poll(cx, &self.record.revision().lane) else {
+        let revision = self.record.revision();
+        let Poll::Ready((instance, result)) = call.guest.poll(cx, &revision.lane, &revision.habit) else {
             ready!(self.poll_deadline(cx));
             return Poll::Ready(Err(self.overdue()));
         };

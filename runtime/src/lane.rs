@@ -1,5 +1,5 @@
-//! The slow lane: threads of lowered priority that run guests which have used up their first turn, so that one that computes
-//! for long never keeps a connection from being served.
+//! The slow lane: threads of lowered priority that run guests which have used up their first turn, or are known to do so
+//! (`habit.rs`), so that one that computes for long never keeps a connection from being served.
 //!
 //! ```text
 //! Queued   it waits for a thread of the lane
@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -70,7 +71,11 @@ impl Lane {
 
     /// Takes a guest that has used up its turn.
     pub(crate) fn send<T: Send + 'static>(&self, guest: Running<T>, owner: &Waker) -> Away<T> {
-        let place = Arc::new(Place(Mutex::new(Guest { phase: Phase::Queued(guest), owner: owner.clone() })));
+        let place = Arc::new(Place(Mutex::new(Guest {
+            phase: Phase::Queued(guest),
+            owner: owner.clone(),
+            used: Duration::ZERO,
+        })));
         self.0.push(Arc::clone(&place) as Arc<dyn Slow>);
         Away(place)
     }
@@ -123,6 +128,8 @@ struct Guest<T> {
     phase: Phase<T>,
     /// Woken after each slice: a guest may have answered and go on computing.
     owner: Waker,
+    /// How long it has been on a core.
+    used: Duration,
 }
 
 enum Phase<T> {
@@ -157,7 +164,9 @@ impl<T: Send> Slow for Place<T> {
             }
         };
         let mut context = Context::from_waker(Waker::noop());
+        let began = turn::thread_time();
         let polled = catch_unwind(AssertUnwindSafe(|| turn::slow(|| guest.as_mut().poll(&mut context))));
+        let used = turn::thread_time().saturating_sub(began);
         let used_up = turn::take_used_up();
         let next = match polled {
             Ok(Poll::Ready(end)) => Phase::Done(Outcome::Ended(end)),
@@ -174,6 +183,7 @@ impl<T: Send> Slow for Place<T> {
         }
         let again = matches!(next, Phase::Queued(_));
         place.phase = next;
+        place.used += used;
         let owner = place.owner.clone();
         drop(place);
         owner.wake();
@@ -193,6 +203,11 @@ pub(crate) enum Back<T> {
 }
 
 impl<T> Away<T> {
+    /// How long it has been on a core there.
+    pub(crate) fn used(&self) -> Duration {
+        self.0.lock().used
+    }
+
     /// Ready when the guest is back. It panics where the guest's poll did.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Back<T>> {
         let mut place = self.0.lock();

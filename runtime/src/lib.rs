@@ -12,6 +12,7 @@ mod driven;
 mod eager;
 mod engine;
 mod guest;
+mod habit;
 mod host;
 mod idle;
 mod instance;

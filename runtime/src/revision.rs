@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::answer::Leased;
 use crate::code::Code;
 use crate::code::cache::{CodeCache, CodeHome, CodeSlot};
+use crate::habit::Habit;
 use crate::host::{Host, Inner};
 use crate::instance::{Blueprint, Instance};
 use crate::interfaces::{Granted, Services};
@@ -39,6 +40,8 @@ pub struct Revision {
     pub(crate) background: TaskTracker,
     /// For guests that compute for long.
     pub(crate) lane: Arc<Lane>,
+    /// Whether its guests do.
+    pub(crate) habit: Habit,
     granted: Arc<Granted>,
     /// Only asked for where there is no warm instance: to hold it for each invocation would touch a count that all cores share.
     host: Weak<Inner>,
@@ -74,6 +77,7 @@ impl Revision {
             counters: around.counters,
             background: around.background,
             lane: around.lane,
+            habit: Habit::default(),
             granted,
             spec,
             host: around.host,

@@ -18,7 +18,7 @@ use crate::engine::TICK;
 
 /// How long a guest may hold a thread that serves connections, before it goes to the slow lane. It is noticed at the first
 /// tick after, so that the longest hold is two ticks more.
-const FIRST_SLICE: Duration = TICK;
+pub(crate) const FIRST_SLICE: Duration = TICK;
 
 /// How long a guest may hold a thread of the slow lane while others wait for one.
 const LANE_SLICE: Duration = Duration::from_millis(10);
@@ -138,7 +138,7 @@ fn during<T>(turn: Turn, poll: impl FnOnce() -> T) -> T {
 }
 
 /// How long this thread has been on a core.
-fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
