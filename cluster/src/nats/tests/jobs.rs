@@ -22,7 +22,6 @@ use crate::{GatewayLease, Gateways, Jobs, JobsError};
 
 /// A process that runs jobs. Dropped, it is as one that was killed.
 pub(super) struct Runner {
-    id: GatewayId,
     pub(super) jobs: Arc<NatsJobs>,
     nats: Nats,
     gateways: NatsGateways,
@@ -43,8 +42,8 @@ impl Runner {
         let (address, version) = ("127.0.0.1:1".to_owned(), "1".to_owned());
         let record = GatewayRecord { id: id.clone(), address, version, started: Timestamp::now(), routed: 0 };
         let lease = gateways.join(record).await;
-        let jobs = Arc::new(NatsJobs::open(&nats, &gateways, Some(id.clone()), max_bytes));
-        Self { id, jobs, nats, gateways, lease }
+        let jobs = Arc::new(NatsJobs::open(&nats, &gateways, Some(id), max_bytes));
+        Self { jobs, nats, gateways, lease }
     }
 
     /// Takes a job, which must be due soon.
@@ -57,11 +56,15 @@ impl Runner {
         assert!(taken.is_err(), "a job is due that should not be");
     }
 
-    /// Waits until this process has heard of the other. Of one that left before, it would not know that it is gone.
-    async fn meets(&self, other: &Self) {
-        let mut table = self.gateways.watch();
-        let met = timeout(Duration::from_secs(20), table.wait_for(|table| table.contains_key(&other.id))).await;
-        met.expect("they meet").unwrap();
+    /// Waits until this process knows of a job that another runs, and of that other: of one that left before its jobs were
+    /// followed here, it would not know that it is gone. (One that is not known does not count as running.)
+    async fn sees_one_running(&self) {
+        let seen = async {
+            while self.jobs.counts().states[&JobState::Running] != 1 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), seen).await.expect("it is seen");
     }
 
     async fn state(&self, id: JobId) -> JobState {
@@ -207,7 +210,7 @@ async fn what_a_process_ran_that_left_is_run_by_another_soon() {
     let (one, other) = (Runner::start(config(&server)).await, Runner::start(config(&server)).await);
     let id = one.jobs.submit(asking("a", b"")).await.unwrap().id();
     let taken = one.take().await;
-    other.meets(&one).await;
+    other.sees_one_running().await;
     other.takes_nothing(Duration::from_millis(100)).await;
     let lease = taken.lease;
     one.leave().await;
