@@ -41,8 +41,7 @@ use crate::sweeper::{prewarm, sweep};
 
 mod supply;
 
-/// How many instances the engines can hold beyond those that have seats: stopped ones that are about to go, and those that a
-/// deploy tries out.
+/// How many instances the engines can hold beyond those that have seats: those that a deploy tries out.
 const SPARE_INSTANCES: u32 = 32;
 
 /// A host: runs functions. Cheap to clone.

@@ -11,7 +11,6 @@ use samovar_model::ComponentKind;
 use tokio::time::Instant;
 
 use crate::instance::Instance;
-use crate::pool::Gone;
 use crate::revision::Revision;
 
 /// How many are remembered of one look.
@@ -36,7 +35,7 @@ impl IdleOrder {
         &self,
         kind: Option<ComponentKind>,
         revisions: impl Fn() -> Vec<Arc<Revision>>,
-    ) -> Option<Gone<Instance>> {
+    ) -> Option<Instance> {
         let instance = self.oldest(kind, revisions);
         self.evictions.fetch_add(instance.is_some().into(), Relaxed);
         instance
@@ -47,11 +46,7 @@ impl IdleOrder {
         self.evictions.load(Relaxed)
     }
 
-    fn oldest(
-        &self,
-        kind: Option<ComponentKind>,
-        revisions: impl Fn() -> Vec<Arc<Revision>>,
-    ) -> Option<Gone<Instance>> {
+    fn oldest(&self, kind: Option<ComponentKind>, revisions: impl Fn() -> Vec<Arc<Revision>>) -> Option<Instance> {
         let is_kind = |revision: &Revision| kind.is_none_or(|kind| revision.spec.kind == kind);
         while let Some(candidate) = self.next() {
             let Some(revision) = candidate.revision.upgrade() else { continue };

@@ -29,7 +29,6 @@ mod queue;
 mod shelf;
 
 pub(crate) use permit::{Lease, Permit};
-pub(crate) use shelf::Gone;
 
 /// The most invocations of one instance of WASI 0.3. Guests made with wit-bindgen 0.57 keep some handles of each that ran a
 /// task (seen: about three), and an instance may have 5,000 handles: a new one in good time costs less than one crash.
@@ -37,6 +36,9 @@ const MAX_REQUESTS_WASI03: u64 = 500;
 
 /// What a pool holds.
 pub(crate) trait Pooled: Send + Sized + 'static {
+    /// Gives it the seat that it lives on, which it gives up when nothing of it is left.
+    fn sit(&self, seat: Seat);
+
     /// Another handle to the same instance, where it can take several invocations at once.
     fn share(&self) -> Option<Self>;
 
@@ -195,8 +197,8 @@ impl<I: Pooled> Pool<I> {
             let may_grow = state.live < self.config.cores.min(self.config.max_instances);
             return self.join(state, if may_grow { Among::Waiting } else { Among::All });
         }
-        let (instance, seat) = state.shelf.take()?;
-        Some(Lease { instance: Some(instance), permit: self.permit(None, Some(seat)) })
+        let instance = state.shelf.take()?;
+        Some(Lease { instance: Some(instance), permit: self.permit(None, None) })
     }
 
     /// Begins one more use of a shared instance.
@@ -256,24 +258,19 @@ impl<I: Pooled> Pool<I> {
         }
     }
 
-    fn give_back(self: &Arc<Self>, shared: Option<u64>, seat: Option<Seat>, instance: I) {
+    fn give_back(self: &Arc<Self>, shared: Option<u64>, instance: I) {
         let mut state = self.lock();
         let worn = state.closed || instance.uses() >= self.config.max_requests || self.is_to_yield(&state, shared);
         let mut surplus = Some(instance);
         let mut gone = None;
-        let mut free = None;
-        match (shared, seat) {
-            (Some(id), _) => gone = Self::release(&mut state, id, worn),
-            (None, Some(seat)) if !worn => {
+        match shared {
+            Some(id) => gone = Self::release(&mut state, id, worn),
+            None if worn => state.live -= 1,
+            None => {
                 let handle = surplus.as_ref().filter(|_| self.config.concurrency > 1).and_then(I::share);
-                let kept = handle.or_else(|| surplus.take());
-                if let Some(kept) = kept {
-                    state.shelf.put(kept, seat);
+                if let Some(kept) = handle.or_else(|| surplus.take()) {
+                    state.shelf.put(kept);
                 }
-            }
-            (None, seat) => {
-                state.live -= 1;
-                free = seat;
             }
         }
         if !worn {
@@ -281,9 +278,8 @@ impl<I: Pooled> Pool<I> {
         }
         let undeliverable = self.grant(&mut state);
         drop(state);
-        // Dropping an instance unmaps its memory: not under the lock, and before its seat goes to the next.
+        // Dropping an instance unmaps its memory, and offers its seat to others: not under the lock.
         drop((surplus, gone));
-        drop(free);
         Self::settle(undeliverable);
     }
 
@@ -298,13 +294,13 @@ impl<I: Pooled> Pool<I> {
     }
 
     /// Ends one use of a shared instance. Answers the instance when it is to go.
-    fn release(state: &mut State<I>, id: u64, retire: bool) -> Option<Gone<I>> {
+    fn release(state: &mut State<I>, id: u64, retire: bool) -> Option<I> {
         let gone = state.shelf.leave(id, retire)?;
         state.live -= 1;
         Some(gone)
     }
 
-    fn retire(self: &Arc<Self>, shared: Option<u64>, seat: Option<Seat>) {
+    fn retire(self: &Arc<Self>, shared: Option<u64>) {
         let mut state = self.lock();
         let gone = match shared {
             Some(id) => Self::release(&mut state, id, true),
@@ -316,13 +312,12 @@ impl<I: Pooled> Pool<I> {
         let undeliverable = self.grant(&mut state);
         drop(state);
         drop(gone);
-        drop(seat);
         Self::settle(undeliverable);
     }
 
     /// Takes out the instances that have been idle for too long, the least recently used first, but leaves `min_warm`.
     /// The caller drops them.
-    pub(crate) fn sweep(&self, now: Instant) -> Vec<Gone<I>> {
+    pub(crate) fn sweep(&self, now: Instant) -> Vec<I> {
         let mut state = self.lock();
         let surplus = if state.closed { state.live } else { state.live.saturating_sub(self.config.min_warm) };
         let idle_timeout = self.config.idle_timeout;
@@ -342,7 +337,7 @@ impl<I: Pooled> Pool<I> {
     }
 
     /// Takes out the instance that has been idle longest, to make room on the host. The caller drops it.
-    pub(crate) fn evict(&self) -> Option<Gone<I>> {
+    pub(crate) fn evict(&self) -> Option<I> {
         let mut state = self.lock();
         let gone = state.shelf.evict()?;
         state.live -= 1;

@@ -23,8 +23,7 @@ const MAKE_ATTEMPTS: usize = 16;
 /// may have to be woken, as long again. What is not in the page cache is waited for there either way, when the guest runs.
 const MAX_BYTES_AT_ONCE: u64 = 2 << 20;
 
-/// How long to wait before that where nothing could be dropped: a guest that was stopped on the slow lane goes when its slice
-/// ends, which is a little later than its seat is given up.
+/// How long to wait before that where nothing could be dropped: what deploys try out, which has no seats, goes soon.
 const MAKE_PAUSE: Duration = Duration::from_millis(5);
 
 impl Host {

@@ -3,8 +3,8 @@
 pub(crate) mod wasi02;
 pub(crate) mod wasi03;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 use samovar_model::{ComponentKind, Fault, Settings};
@@ -17,6 +17,7 @@ use crate::interfaces::stdio::InstanceLog;
 use crate::lane::Lane;
 use crate::memory::{Demand, HostMemory, HostShort, NoRoom, Place};
 use crate::pool::Pooled;
+use crate::room::Seat;
 use wasi02::Wasi02;
 use wasi03::Wasi03;
 
@@ -46,6 +47,9 @@ impl Identity {
         self.uses.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+/// The right to be there, once an instance has got it. Whatever of the instance is to go first stands before it.
+type OwnSeat = OnceLock<Seat>;
 
 /// All that an instance is made of.
 pub(crate) struct Blueprint<'a> {
@@ -112,6 +116,15 @@ impl Instance {
 }
 
 impl Pooled for Instance {
+    fn sit(&self, seat: Seat) {
+        let place = match self {
+            Self::Wasi02(instance) => &instance.seat,
+            Self::Wasi03(instance) => &*instance.seat,
+        };
+        // It is given one once, when it has been made.
+        drop(place.set(seat));
+    }
+
     fn share(&self) -> Option<Self> {
         match self {
             Self::Wasi02(_) => None,

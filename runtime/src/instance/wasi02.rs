@@ -11,7 +11,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
-use super::{Blueprint, Identity};
+use super::{Blueprint, Identity, OwnSeat};
 use crate::direct::{Direct, DirectPre};
 use crate::driven::Driven;
 use crate::guest::Guest;
@@ -56,6 +56,7 @@ pub(crate) struct Wasi02 {
     handler: Handler,
     head: Arc<Head>,
     pub(super) identity: Identity,
+    pub(super) seat: OwnSeat,
 }
 
 /// Where the guest's call of `response-outparam.set` leaves the answer's head.
@@ -98,7 +99,7 @@ impl Wasi02 {
         });
         let (store, handler) = started.on(blueprint.lane).await?;
         let identity = Identity::new(id, store.data().log.clone());
-        Ok(Self { store, handler, head: Arc::default(), identity })
+        Ok(Self { store, handler, head: Arc::default(), identity, seat: OwnSeat::new() })
     }
 
     pub(super) fn was_refused_memory(&self) -> bool {

@@ -30,7 +30,7 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
-use super::{Blueprint, Identity};
+use super::{Blueprint, Identity, OwnSeat};
 use crate::driven::Driven;
 use crate::eager::{Activity, Eager};
 use crate::guest::Guest;
@@ -70,6 +70,15 @@ pub(crate) struct Wasi03 {
     refused_memory: Arc<AtomicBool>,
     /// Why the instance ended, once it has.
     ended: watch::Receiver<Option<Fault>>,
+    /// Given up by whichever goes later, this or the task.
+    pub(super) seat: Arc<OwnSeat>,
+}
+
+/// What the instance's task has of it.
+struct Living {
+    store: Store<Guest>,
+    proxy: Proxy,
+    _seat: Arc<OwnSeat>,
 }
 
 impl Wasi03 {
@@ -91,7 +100,9 @@ impl Wasi03 {
         let refused_memory = store.data().memory.refused_flag();
         let (jobs, queue) = mpsc::unbounded_channel();
         let (end, ended) = watch::channel(None);
-        let running = Eager::new(run(store, proxy, queue, end, blueprint.settings.clone()));
+        let seat = Arc::new(OwnSeat::new());
+        let living = Living { store, proxy, _seat: Arc::clone(&seat) };
+        let running = Eager::new(run(living, queue, end, blueprint.settings.clone()));
         let activity = running.activity();
         let task = tokio::spawn(Driven::new(running).on(blueprint.lane));
         Ok(Self {
@@ -103,6 +114,7 @@ impl Wasi03 {
             may_call,
             refused_memory,
             ended,
+            seat,
         })
     }
 
@@ -161,14 +173,14 @@ impl Drop for Wasi03 {
 
 /// Drives an instance to its end.
 async fn run(
-    mut store: Store<Guest>,
-    proxy: Proxy,
+    mut living: Living,
     jobs: mpsc::UnboundedReceiver<Job>,
     end: watch::Sender<Option<Fault>>,
     settings: Settings,
 ) {
     let grace = settings.limits.timeout.as_duration();
-    let result = store.run_concurrent(async |accessor| drive(accessor, &proxy, jobs, grace).await).await;
+    let Living { store, proxy, .. } = &mut living;
+    let result = store.run_concurrent(async |accessor| drive(accessor, proxy, jobs, grace).await).await;
     let Err(error) = result else { return };
     let fault = super::fault(&error, &settings, store.data().memory.refused());
     store.data().log.crash(None, &super::reason(&fault, &error));

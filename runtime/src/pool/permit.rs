@@ -17,7 +17,7 @@ pub(crate) struct Lease<I: Pooled> {
 /// The right to use one instance. Dropped without [`Permit::give_back`], the instance counts as gone.
 pub(crate) struct Permit<I: Pooled> {
     pub(super) pool: Option<Arc<Pool<I>>>,
-    /// The instance's seat, as long as the instance is not one that others share. Given up after the pool has counted it out.
+    /// The seat for an instance that is still to be made. Given up after the pool has counted it out.
     pub(super) seat: Option<Seat>,
     /// The shared instance that this permit is for.
     pub(super) shared: Option<u64>,
@@ -26,18 +26,20 @@ pub(crate) struct Permit<I: Pooled> {
 }
 
 impl<I: Pooled> Permit<I> {
-    /// Puts a freshly made shared instance where others can use it at once; an exclusive one is left alone.
+    /// Gives a freshly made instance its seat, and puts a shared one where others can use it at once.
     pub(crate) fn made(&mut self, instance: &I) {
         let Some(pool) = &self.pool else { return };
+        if let Some(seat) = self.seat.take() {
+            instance.sit(seat);
+        }
         if pool.config.concurrency <= 1 || self.ahead || self.shared.is_some() {
             return;
         }
         let Some(shared) = instance.share() else { return };
-        let Some(seat) = self.seat.take() else { return };
         self.shared = Some(instance.id());
         let mut state = pool.lock();
         let closed = state.closed;
-        state.shelf.put_at_work(shared, seat, pool.config.max_requests, closed);
+        state.shelf.put_at_work(shared, pool.config.max_requests, closed);
         let undeliverable = pool.grant(&mut state);
         drop(state);
         Pool::settle(undeliverable);
@@ -46,7 +48,7 @@ impl<I: Pooled> Permit<I> {
     /// Returns the instance for the next invocation.
     pub(crate) fn give_back(mut self, instance: I) {
         if let Some(pool) = self.pool.take() {
-            pool.give_back(self.shared, self.seat.take(), instance);
+            pool.give_back(self.shared, instance);
         }
     }
 }
@@ -54,7 +56,7 @@ impl<I: Pooled> Permit<I> {
 impl<I: Pooled> Drop for Permit<I> {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
-            pool.retire(self.shared, self.seat.take());
+            pool.retire(self.shared);
         }
     }
 }

@@ -9,7 +9,6 @@
 use tokio::time::Instant;
 
 use super::Pooled;
-use crate::room::Seat;
 
 /// Which shared instances come into question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +24,6 @@ pub(super) struct Shelf<I>(Vec<Entry<I>>);
 
 struct Entry<I> {
     instance: I,
-    /// Goes after the instance.
-    seat: Seat,
     /// Invocations at work in a shared instance.
     in_use: usize,
     /// Invocations that a shared instance was leased for so far.
@@ -36,21 +33,9 @@ struct Entry<I> {
     idle_since: Instant,
 }
 
-/// An instance that is to go, and its seat, which is given up after it.
-pub(crate) struct Gone<I> {
-    pub(super) _instance: I,
-    _seat: Seat,
-}
-
-impl<I> From<Entry<I>> for Gone<I> {
-    fn from(entry: Entry<I>) -> Self {
-        Self { _instance: entry.instance, _seat: entry.seat }
-    }
-}
-
 impl<I> Entry<I> {
-    fn new(instance: I, seat: Seat) -> Self {
-        Self { instance, seat, in_use: 0, leases: 0, retired: false, idle_since: Instant::now() }
+    fn new(instance: I) -> Self {
+        Self { instance, in_use: 0, leases: 0, retired: false, idle_since: Instant::now() }
     }
 
     /// Begins one use of a shared instance; the last that it may have retires it.
@@ -67,22 +52,21 @@ impl<I: Pooled> Shelf<I> {
     }
 
     /// Puts an instance where the next invocation finds it.
-    pub(super) fn put(&mut self, instance: I, seat: Seat) {
-        self.0.push(Entry::new(instance, seat));
+    pub(super) fn put(&mut self, instance: I) {
+        self.0.push(Entry::new(instance));
     }
 
     /// Puts a shared instance here with its first invocation at work in it.
-    pub(super) fn put_at_work(&mut self, instance: I, seat: Seat, max_requests: u64, retired: bool) {
-        let mut entry = Entry::new(instance, seat);
+    pub(super) fn put_at_work(&mut self, instance: I, max_requests: u64, retired: bool) {
+        let mut entry = Entry::new(instance);
         entry.lease(max_requests);
         entry.retired |= retired;
         self.0.push(entry);
     }
 
     /// Takes the exclusive instance that was used last.
-    pub(super) fn take(&mut self) -> Option<(I, Seat)> {
-        let entry = self.0.pop()?;
-        Some((entry.instance, entry.seat))
+    pub(super) fn take(&mut self) -> Option<I> {
+        self.0.pop().map(|entry| entry.instance)
     }
 
     /// Begins one more use of a shared instance that has a place free, and answers a handle to it: of the first that does not
@@ -100,13 +84,13 @@ impl<I: Pooled> Shelf<I> {
     }
 
     /// Ends one use of a shared instance. Answers the instance when it is to go.
-    pub(super) fn leave(&mut self, id: u64, retire: bool) -> Option<Gone<I>> {
+    pub(super) fn leave(&mut self, id: u64, retire: bool) -> Option<I> {
         let index = self.0.iter().position(|entry| entry.instance.id() == id)?;
         let entry = &mut self.0[index];
         entry.in_use -= 1;
         entry.retired |= retire;
         entry.idle_since = Instant::now();
-        (entry.retired && entry.in_use == 0).then(|| self.0.remove(index).into())
+        (entry.retired && entry.in_use == 0).then(|| self.0.remove(index).instance)
     }
 
     /// Whether a shared instance is idle once one more invocation leaves it.
@@ -132,19 +116,22 @@ impl<I: Pooled> Shelf<I> {
     }
 
     /// Takes out the instance that has been idle longest.
-    pub(super) fn evict(&mut self) -> Option<Gone<I>> {
+    pub(super) fn evict(&mut self) -> Option<I> {
         let (index, _) = self.idle_longest()?;
-        Some(self.0.remove(index).into())
+        Some(self.0.remove(index).instance)
     }
 
     /// Takes out idle instances that have come to an end by themselves.
-    pub(super) fn take_dead(&mut self) -> Vec<Gone<I>> {
-        self.0.extract_if(.., |entry| entry.in_use == 0 && !entry.instance.is_sound()).map(Gone::from).collect()
+    pub(super) fn take_dead(&mut self) -> Vec<I> {
+        self.0
+            .extract_if(.., |entry| entry.in_use == 0 && !entry.instance.is_sound())
+            .map(|entry| entry.instance)
+            .collect()
     }
 
     /// Retires all: takes out those that are idle, and the others go when they become so.
-    pub(super) fn close(&mut self) -> Vec<Gone<I>> {
-        let idle = self.0.extract_if(.., |entry| entry.in_use == 0).map(Gone::from).collect();
+    pub(super) fn close(&mut self) -> Vec<I> {
+        let idle = self.0.extract_if(.., |entry| entry.in_use == 0).map(|entry| entry.instance).collect();
         for entry in &mut self.0 {
             entry.retired = true;
         }

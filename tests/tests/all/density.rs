@@ -87,6 +87,21 @@ async fn the_limit_of_instances_holds_for_the_whole_host() {
     node.call("/sleep3?ms=0").send().await.ok();
 }
 
+#[tokio::test]
+async fn an_instance_that_works_on_after_its_answer_keeps_its_place_until_it_ends() {
+    let node = Node::builder().arg("--max-instances", "1").start().await;
+    node.function("spin-after3").with("limits.cpu = '1s'").deploy().await;
+    node.function("hello").with("scale.queue_timeout = '10s'").deploy().await;
+    node.call("/spin-after3").send().await.ok();
+    let waits = tokio::spawn(node.call("/hello").send());
+    let mut most = 0;
+    while !waits.is_finished() {
+        most = most.max(node.host().await.instances);
+    }
+    assert_eq!(waits.await.unwrap().ok(), "hello\n");
+    assert_eq!(most, 1);
+}
+
 const GREEDY: &str = "limits.memory = '128MiB'\nscale.idle_timeout = '1h'";
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
@@ -24,6 +25,7 @@ struct Body {
     shareable: bool,
     at_work: AtomicBool,
     gone: Arc<Mutex<Vec<u64>>>,
+    seat: OnceLock<Seat>,
 }
 
 impl Drop for Body {
@@ -39,6 +41,10 @@ impl Fake {
 }
 
 impl Pooled for Fake {
+    fn sit(&self, seat: Seat) {
+        assert!(self.0.seat.set(seat).is_ok(), "it has a seat");
+    }
+
     fn share(&self) -> Option<Self> {
         self.0.shareable.then(|| self.clone())
     }
@@ -137,6 +143,7 @@ impl Rig {
             shareable: self.shareable,
             at_work: AtomicBool::new(false),
             gone: Arc::clone(&self.gone),
+            seat: OnceLock::new(),
         };
         let fake = Fake(Arc::new(body));
         permit.made(&fake);
@@ -157,11 +164,11 @@ impl Rig {
     }
 
     pub(super) fn sweep(&self) -> Vec<u64> {
-        self.pool.sweep(Instant::now()).iter().map(|gone| gone._instance.id()).collect()
+        self.pool.sweep(Instant::now()).iter().map(|gone| gone.id()).collect()
     }
 
     pub(super) fn evict(&self) -> Option<u64> {
-        self.pool.evict().map(|gone| gone._instance.id())
+        self.pool.evict().map(|gone| gone.id())
     }
 
     /// Uses at work in each instance that others may share.
