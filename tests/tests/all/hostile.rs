@@ -53,8 +53,8 @@ async fn a_guest_cannot_hurt_its_host() {
         eventually("outbound connections are closed", async || silent.open(), |open| *open == 0).await;
     }
     assert!(failed.is_empty(), "{failed:#?}");
-    // 256 requests may be under way; a connection whose request was given up is open for a moment longer.
-    assert!(silent.most() <= 384, "one function had {} connections open", silent.most());
+    // 256 requests of 600 may be under way; the connection of one that was given up is open for a moment longer.
+    assert!(silent.most() <= 512, "one function had {} connections open", silent.most());
     let peak = node.peak_resident_kib();
     assert!(peak < before + PEAK_KIB, "{before} KiB before, {peak} KiB at most");
     let rest = async || node.resident_kib();
