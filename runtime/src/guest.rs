@@ -11,12 +11,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::direct::Linked;
+use crate::instance::{Holding, Place};
 use crate::interfaces::Granted;
 use crate::interfaces::calls::Caller;
 use crate::interfaces::clock::CoarseClock;
 use crate::interfaces::outbound::Hooks;
 use crate::interfaces::stdio::{GuestOutput, InstanceLog};
-use crate::memory::{HostShort, Place, Share};
+use crate::memory::HostShort;
 use crate::turn::{self, Slice};
 
 // What an instance may make the host keep for it: memory that `limits.memory` does not count. Together they hold one
@@ -69,7 +70,7 @@ pub(crate) struct Guest {
 impl Guest {
     /// A store for one instance, with limits set and the CPU meter running.
     pub(crate) fn store(engine: &Engine, settings: &Settings, granted: &Arc<Granted>, place: Place) -> Store<Self> {
-        let Place { id: instance, share } = place;
+        let Place { id: instance, holding } = place;
         let log = InstanceLog::new(granted.log.clone(), instance);
         let mut wasi = WasiCtx::builder();
         wasi.stdout(GuestOutput::new(Arc::clone(&log), LogStream::Stdout));
@@ -94,7 +95,7 @@ impl Guest {
             http,
             may_call: granted.outbound.may_call(),
             hooks: Hooks::new(Arc::clone(&granted.outbound), instance),
-            memory: MemoryMeter::new(settings.limits.memory.as_bytes(), share),
+            memory: MemoryMeter::new(settings.limits.memory.as_bytes(), holding),
             cpu: CpuMeter::new(settings.limits.cpu.as_duration()),
             log,
             granted: Arc::clone(granted),
@@ -194,13 +195,13 @@ pub(crate) struct MemoryMeter {
     /// Whether growth was ever refused: such an instance is not used again. Shared with whoever decides that.
     refused: Arc<AtomicBool>,
     /// The instance's part of the host's memory.
-    share: Share,
+    holding: Arc<Holding>,
 }
 
 impl MemoryMeter {
-    fn new(limit_bytes: u64, share: Share) -> Self {
+    fn new(limit_bytes: u64, holding: Arc<Holding>) -> Self {
         let limit_bytes = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
-        Self { used_bytes: 0, limit_bytes, refused: Arc::default(), share }
+        Self { used_bytes: 0, limit_bytes, refused: Arc::default(), holding }
     }
 
     /// Whether growth was ever refused.
@@ -222,7 +223,7 @@ impl MemoryMeter {
         }
         // What a memory begins with is mostly an image that instances share, or never touched: what is resident tells.
         if current > 0 {
-            self.share.grow(more as u64)?;
+            self.holding.share.grow(more as u64)?;
         }
         self.used_bytes = used;
         Ok(true)

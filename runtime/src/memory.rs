@@ -12,7 +12,7 @@
 //! that it was the host's doing. Guests that need nothing more go on.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::code::cache::CodeCache;
 
@@ -52,6 +52,8 @@ pub(crate) struct HostMemory {
     resident_bytes: AtomicU64,
     /// What was granted since `resident_bytes` was sampled, less what was given back.
     since_sample: AtomicI64,
+    /// Held from looking whether something fits until it is counted, so that no two things fit in the same place.
+    granting: Mutex<()>,
     code: Arc<CodeCache>,
     relief: OnceLock<Weak<dyn Relief>>,
 }
@@ -66,6 +68,7 @@ impl HostMemory {
             grown_bytes: AtomicU64::new(0),
             resident_bytes: AtomicU64::new(0),
             since_sample: AtomicI64::new(0),
+            granting: Mutex::new(()),
             code,
             relief: OnceLock::new(),
         })
@@ -116,15 +119,21 @@ impl HostMemory {
         self.since_sample.store(0, Relaxed);
     }
 
-    /// Sees to it that `more` bytes fit, by letting go of what is idle if need be. False when they do not.
-    pub(crate) fn make_room(&self, more: u64) -> bool {
-        if self.missing(more) == 0 {
-            return true;
-        }
-        if let Some(relief) = self.relief.get().and_then(Weak::upgrade) {
-            relief.relieve(more);
-        }
-        self.missing(more) == 0
+    /// Lets go of what is idle if need be, so that `more` bytes would fit.
+    pub(crate) fn make_room(&self, more: u64) {
+        self.once_there_is_room(more, || ());
+    }
+
+    /// Does this, which is to count `more` bytes, once they fit; lets go of what is idle if need be. `None` when they do not.
+    fn once_there_is_room<T>(&self, more: u64, count: impl Fn() -> T) -> Option<T> {
+        let counted = || {
+            let _granting = self.granting.lock().unwrap_or_else(PoisonError::into_inner);
+            (self.missing(more) == 0).then(&count)
+        };
+        counted().or_else(|| {
+            self.relief.get().and_then(Weak::upgrade)?.relieve(more);
+            counted()
+        })
     }
 
     /// Room for one more instance of a function whose instances are known to ask for as much as `demand`.
@@ -133,16 +142,17 @@ impl HostMemory {
     /// Why there is none. Nothing idle is let go for want of instances: that is for the caller to choose.
     pub(crate) fn enter(self: &Arc<Self>, demand: &Arc<Demand>) -> Result<Share, NoRoom> {
         // A function that could never fit beside others is let in when there are none.
-        let expected = self.make_room(INSTANCE_BYTES + demand.most_bytes());
-        let alone = || self.instances() == 0 && self.make_room(0);
-        if !(expected || alone()) {
-            return Err(NoRoom::Memory);
-        }
-        let more = |live: u64| (live < self.max_instances).then_some(live + 1);
-        let others = self.instances.fetch_update(Relaxed, Relaxed, more).map_err(|_| NoRoom::Instances)?;
-        self.code.beside(others + 1);
-        self.moved(INSTANCE_BYTES, true);
-        Ok(Share { memory: Arc::clone(self), demand: Arc::clone(demand), grown_bytes: 0 })
+        let enter = |most: u64| {
+            let more = |live: u64| (live < most).then_some(live + 1);
+            let others = self.instances.fetch_update(Relaxed, Relaxed, more).map_err(|_| NoRoom::Instances)?;
+            self.moved(INSTANCE_BYTES, true);
+            Ok(others + 1)
+        };
+        let beside = self.once_there_is_room(INSTANCE_BYTES + demand.most_bytes(), || enter(self.max_instances));
+        let alone = || self.once_there_is_room(0, || enter(1)).and_then(Result::ok);
+        let entered = beside.or_else(|| alone().map(Ok)).unwrap_or(Err(NoRoom::Memory));
+        self.code.beside(entered?);
+        Ok(Share { memory: Arc::clone(self), demand: Arc::clone(demand), grown_bytes: AtomicU64::new(0) })
     }
 
     fn moved(&self, bytes: u64, up: bool) {
@@ -161,17 +171,11 @@ impl Demand {
     }
 }
 
-/// What an instance is given to live in: a number that no other instance has, and its share of the memory.
-pub(crate) struct Place {
-    pub(crate) id: u64,
-    pub(crate) share: Share,
-}
-
 /// One instance's share of its host's memory; given back when dropped.
 pub(crate) struct Share {
     memory: Arc<HostMemory>,
     demand: Arc<Demand>,
-    grown_bytes: u64,
+    grown_bytes: AtomicU64,
 }
 
 impl Share {
@@ -179,14 +183,14 @@ impl Share {
     ///
     /// # Errors
     /// When the host has no more to give.
-    pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), HostShort> {
-        if !self.memory.make_room(bytes) {
-            return Err(HostShort);
-        }
-        self.memory.grown_bytes.fetch_add(bytes, Relaxed);
-        self.memory.moved(bytes, true);
-        self.grown_bytes += bytes;
-        self.demand.0.fetch_max(self.grown_bytes, Relaxed);
+    pub(crate) fn grow(&self, bytes: u64) -> Result<(), HostShort> {
+        let count = || {
+            self.memory.grown_bytes.fetch_add(bytes, Relaxed);
+            self.memory.moved(bytes, true);
+        };
+        self.memory.once_there_is_room(bytes, count).ok_or(HostShort)?;
+        let grown_bytes = self.grown_bytes.fetch_add(bytes, Relaxed) + bytes;
+        self.demand.0.fetch_max(grown_bytes, Relaxed);
         Ok(())
     }
 }
@@ -195,8 +199,9 @@ impl Drop for Share {
     fn drop(&mut self) {
         let alive = self.memory.instances.fetch_sub(1, Relaxed);
         self.memory.code.instances_are(alive - 1);
-        self.memory.grown_bytes.fetch_sub(self.grown_bytes, Relaxed);
-        self.memory.moved(INSTANCE_BYTES + self.grown_bytes, false);
+        let grown_bytes = *self.grown_bytes.get_mut();
+        self.memory.grown_bytes.fetch_sub(grown_bytes, Relaxed);
+        self.memory.moved(INSTANCE_BYTES + grown_bytes, false);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::guest::{MAX_CALL_BYTES, MAX_VALUE_CALL_BYTES, TOO_MUCH};
 use crate::interfaces::Granted;
 use crate::interfaces::stdio::InstanceLog;
 use crate::lane::Lane;
-use crate::memory::{Demand, HostMemory, HostShort, NoRoom, Place};
+use crate::memory::{Demand, HostMemory, HostShort, NoRoom, Share};
 use crate::pool::Pooled;
 use crate::room::Seat;
 use wasi02::Wasi02;
@@ -48,8 +48,18 @@ impl Identity {
     }
 }
 
-/// The right to be there, once an instance has got it. Whatever of the instance is to go first stands before it.
-type OwnSeat = OnceLock<Seat>;
+/// What an instance has of its host, given back when nothing of it is left: whatever is to go first stands before it.
+pub(crate) struct Holding {
+    pub(crate) share: Share,
+    /// The right to be there, which it is given once it has been made.
+    seat: OnceLock<Seat>,
+}
+
+/// What an instance is given to live in: a number that no other instance has, and what it has of its host.
+pub(crate) struct Place {
+    pub(crate) id: u64,
+    pub(crate) holding: Arc<Holding>,
+}
 
 /// All that an instance is made of.
 pub(crate) struct Blueprint<'a> {
@@ -81,7 +91,7 @@ impl Instance {
             NoRoom::Instances => MakeError::Full(None),
             NoRoom::Memory => MakeError::NoMemory,
         })?;
-        let place = Place { id, share };
+        let place = Place { id, holding: Arc::new(Holding { share, seat: OnceLock::new() }) };
         let made = match blueprint.code {
             Code::Wasi02(pre) => Wasi02::make(pre, blueprint, place).await.map(|i| Self::Wasi02(Box::new(i))),
             Code::Wasi03(pre) => Wasi03::make(pre, blueprint, place).await.map(|i| Self::Wasi03(Arc::new(i))),
@@ -117,12 +127,11 @@ impl Instance {
 
 impl Pooled for Instance {
     fn sit(&self, seat: Seat) {
-        let place = match self {
-            Self::Wasi02(instance) => &instance.seat,
-            Self::Wasi03(instance) => &*instance.seat,
+        let holding = match self {
+            Self::Wasi02(instance) => &instance.holding,
+            Self::Wasi03(instance) => &instance.holding,
         };
-        // It is given one once, when it has been made.
-        drop(place.set(seat));
+        drop(holding.seat.set(seat));
     }
 
     fn share(&self) -> Option<Self> {

@@ -11,12 +11,11 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
-use super::{Blueprint, Identity, OwnSeat};
+use super::{Blueprint, Holding, Identity, Place};
 use crate::direct::{Direct, DirectPre};
 use crate::driven::Driven;
 use crate::guest::Guest;
 use crate::interfaces::calls::Caller;
-use crate::memory::Place;
 use samovar_model::RequestId;
 
 /// Code that is ready to be instantiated.
@@ -56,7 +55,7 @@ pub(crate) struct Wasi02 {
     handler: Handler,
     head: Arc<Head>,
     pub(super) identity: Identity,
-    pub(super) seat: OwnSeat,
+    pub(super) holding: Arc<Holding>,
 }
 
 /// Where the guest's call of `response-outparam.set` leaves the answer's head.
@@ -89,7 +88,7 @@ pub(crate) struct Call02 {
 
 impl Wasi02 {
     pub(super) async fn make(pre: &Pre02, blueprint: &Blueprint<'_>, place: Place) -> wasmtime::Result<Self> {
-        let id = place.id;
+        let (id, holding) = (place.id, Arc::clone(&place.holding));
         let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.granted, place);
         let pre = pre.clone();
         // A start-up that computes for long goes to the slow lane like any other.
@@ -99,7 +98,7 @@ impl Wasi02 {
         });
         let (store, handler) = started.on(blueprint.lane).await?;
         let identity = Identity::new(id, store.data().log.clone());
-        Ok(Self { store, handler, head: Arc::default(), identity, seat: OwnSeat::new() })
+        Ok(Self { store, handler, head: Arc::default(), identity, holding })
     }
 
     pub(super) fn was_refused_memory(&self) -> bool {

@@ -30,12 +30,11 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
-use super::{Blueprint, Identity, OwnSeat};
+use super::{Blueprint, Holding, Identity, Place};
 use crate::driven::Driven;
 use crate::eager::{Activity, Eager};
 use crate::guest::Guest;
 use crate::interfaces::calls::Caller;
-use crate::memory::Place;
 use samovar_model::RequestId;
 
 type Reply = Result<Response<WasiBody>, wasmtime::Error>;
@@ -70,15 +69,15 @@ pub(crate) struct Wasi03 {
     refused_memory: Arc<AtomicBool>,
     /// Why the instance ended, once it has.
     ended: watch::Receiver<Option<Fault>>,
-    /// Given up by whichever goes later, this or the task.
-    pub(super) seat: Arc<OwnSeat>,
+    /// Given back by whichever goes later, this or the task.
+    pub(super) holding: Arc<Holding>,
 }
 
 /// What the instance's task has of it.
 struct Living {
     store: Store<Guest>,
     proxy: Proxy,
-    _seat: Arc<OwnSeat>,
+    _holding: Arc<Holding>,
 }
 
 impl Wasi03 {
@@ -87,7 +86,7 @@ impl Wasi03 {
         blueprint: &Blueprint<'_>,
         place: Place,
     ) -> wasmtime::Result<Self> {
-        let id = place.id;
+        let (id, holding) = (place.id, Arc::clone(&place.holding));
         let mut store = Guest::store(pre.engine(), blueprint.settings, blueprint.granted, place);
         let pre = pre.clone();
         let started = Driven::new(async move {
@@ -100,8 +99,7 @@ impl Wasi03 {
         let refused_memory = store.data().memory.refused_flag();
         let (jobs, queue) = mpsc::unbounded_channel();
         let (end, ended) = watch::channel(None);
-        let seat = Arc::new(OwnSeat::new());
-        let living = Living { store, proxy, _seat: Arc::clone(&seat) };
+        let living = Living { store, proxy, _holding: Arc::clone(&holding) };
         let running = Eager::new(run(living, queue, end, blueprint.settings.clone()));
         let activity = running.activity();
         let task = tokio::spawn(Driven::new(running).on(blueprint.lane));
@@ -114,7 +112,7 @@ impl Wasi03 {
             may_call,
             refused_memory,
             ended,
-            seat,
+            holding,
         })
     }
 

@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::code::cache::CodeLimits;
@@ -42,6 +43,35 @@ fn what_is_promised_counts_before_it_is_resident() {
 }
 
 #[test]
+fn what_two_ask_for_at_once_is_granted_to_one() {
+    let memory = host(100 * MIB, 2);
+    memory.sampled(MIB);
+    let (arrived, granted) = (AtomicU64::new(0), AtomicU64::new(0));
+    // Waits for the other without going to sleep, or one would be done before the other has woken.
+    let meet = |meeting: u64| {
+        arrived.fetch_add(1, Ordering::SeqCst);
+        while arrived.load(Ordering::SeqCst) < 2 * meeting {
+            std::thread::yield_now();
+        }
+    };
+    let ask = || {
+        for round in 0..10_000 {
+            let share = enter(&memory).expect("room");
+            meet(3 * round + 1);
+            granted.fetch_add(share.grow(60 * MIB).is_ok().into(), Ordering::SeqCst);
+            meet(3 * round + 2);
+            drop(share);
+            assert_eq!(granted.load(Ordering::SeqCst), round + 1);
+            meet(3 * round + 3);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(ask);
+        scope.spawn(ask);
+    });
+}
+
+#[test]
 fn what_is_resident_counts_however_little_was_promised() {
     let memory = host(256 * MIB, 100);
     memory.sampled(50 * MIB);
@@ -57,12 +87,12 @@ fn an_instance_is_let_in_only_where_what_its_kind_asks_for_fits_unless_it_is_alo
     let memory = host(100 * MIB, 100);
     memory.sampled(MIB);
     let greedy = Arc::<Demand>::default();
-    let mut alone = memory.enter(&greedy).expect("room");
+    let alone = memory.enter(&greedy).expect("room");
     assert_eq!(alone.grow(90 * MIB), Ok(()));
     drop(alone);
     let small = enter(&memory).expect("room");
     assert!(memory.enter(&greedy).is_ok(), "90 MiB fit beside a small one");
-    let mut middling = enter(&memory).expect("room");
+    let middling = enter(&memory).expect("room");
     assert_eq!(middling.grow(20 * MIB), Ok(()));
     assert_eq!(memory.enter(&greedy).err(), Some(NoRoom::Memory));
     drop((small, middling));
@@ -89,14 +119,14 @@ fn what_is_idle_goes_before_anyone_is_refused() {
     memory.sampled(10 * MIB);
     let idle: Vec<_> = (0..4)
         .map(|_| {
-            let mut share = enter(&memory).expect("room");
+            let share = enter(&memory).expect("room");
             share.grow(20 * MIB).expect("room");
             share
         })
         .collect();
     let idle = Arc::new(Idle(Mutex::new(idle), Arc::downgrade(&memory)));
     memory.relieved_by(Arc::downgrade(&idle) as _);
-    let mut busy = enter(&memory).expect("room");
+    let busy = enter(&memory).expect("room");
     assert_eq!(busy.grow(40 * MIB), Ok(()));
     assert_eq!(idle.0.lock().expect("no test panics here").len(), 2, "no more go than have to");
     assert_eq!(busy.grow(80 * MIB), Err(HostShort));
