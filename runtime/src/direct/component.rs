@@ -3,12 +3,14 @@
 //!
 //! Beside the main module there are at most three small ones, which have no part in what the component does: a shim and
 //! its fixups, through which functions that need the main module's memory are linked, and one that calls `_initialize`
-//! at start. Of such a component the main module is all that has to run. Whatever differs from the shape is refused, and
-//! keeps running as a component.
+//! at start. Of such a component the main module is all that has to run. Where there are others, which share the memory with
+//! it, all of them are joined to one (`join.rs`). Whatever differs from the shape is refused, and keeps running as a component.
 
+mod join;
 mod modules;
 mod spaces;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use wasmparser::{
@@ -20,9 +22,6 @@ use spaces::{Aliased, CoreFunction, Function, Lift, Made, Spaces};
 
 /// What the name of the instance begins with that exports the component's handler.
 pub(super) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
-
-/// What a component may export besides: one that is built with a `main` has it, and nobody here calls it.
-const COMMAND: &str = "wasi:cli/run@0.2.";
 
 /// More than there are functions here; to find out what each of them is takes longer the more there are.
 const MAX_IMPORTS: usize = 1_000;
@@ -81,19 +80,25 @@ impl fmt::Display for Target<'_> {
     }
 }
 
+/// A function of the host, as the main module imports it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Linked<'a> {
+    pub(super) target: Target<'a>,
+    /// The main module's export that it allocates with, if it has to.
+    pub(super) realloc: Option<Cow<'a, str>>,
+}
+
 /// What a component is made of, apart from what only links it.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
-    /// The main module. It is valid, and imports nothing but functions.
-    pub(super) module: &'a [u8],
+    /// The main module, which imports nothing but functions.
+    pub(super) module: Cow<'a, [u8]>,
     /// What it imports, in order.
-    pub(super) targets: Vec<Target<'a>>,
-    /// Its export that functions of the host allocate with, if any has to.
-    pub(super) realloc: Option<&'a str>,
+    pub(super) imports: Vec<Linked<'a>>,
     /// Its export that handles a request.
-    pub(super) handler: &'a str,
+    pub(super) handler: Cow<'a, str>,
     /// Its export that is called once, before all others.
-    pub(super) initialize: Option<&'a str>,
+    pub(super) initialize: Option<Cow<'a, str>>,
 }
 
 /// Takes a component apart.
@@ -103,6 +108,13 @@ pub(super) struct Parts<'a> {
 pub(super) fn take_apart(component: &[u8]) -> Result<Parts<'_>, Indirect> {
     let spaces = Spaces::read(component)?;
     let lift = handler(&spaces)?;
+    of_one(&spaces, lift).or_else(|of_one| {
+        join::join(&spaces, lift).map_err(|joined| Indirect(format!("{of_one}; as several modules: {joined}")))
+    })
+}
+
+/// Takes a component of one module and those that only link it apart.
+fn of_one<'a>(spaces: &Spaces<'a>, lift: &Lift) -> Result<Parts<'a>, Indirect> {
     let CoreFunction::Export(Aliased { instance: main, name: handler }) = *spaces.core_function(lift.function)? else {
         return Err(Indirect::new("its handler is not an export of a core module"));
     };
@@ -117,13 +129,13 @@ pub(super) fn take_apart(component: &[u8]) -> Result<Parts<'_>, Indirect> {
     if imports.len() > MAX_IMPORTS {
         return Err(Indirect::new(format!("its main module has {} imports, {MAX_IMPORTS} at most", imports.len())));
     }
-    let roles = Roles::assign(&spaces, main, args)?;
+    let roles = Roles::assign(spaces, main, args)?;
     check_lift(&roles, lift)?;
-    let mut realloc = None;
-    let targets = imports.iter().map(|import| roles.target(import, &mut realloc)).collect::<Result<_, _>>()?;
+    let imports = imports.iter().map(|import| roles.target(import)).collect::<Result<_, _>>()?;
     // Last, since it reads all of the code, which most components that are refused need not wait for.
     validate(module)?;
-    Ok(Parts { module, targets, realloc, handler, initialize: roles.initialize })
+    let initialize = roles.initialize.map(Cow::Borrowed);
+    Ok(Parts { module: module.into(), imports, handler: handler.into(), initialize })
 }
 
 /// What WebAssembly may use here: not more than wasmtime allows in components of WASI 0.2 without being told to.
@@ -136,17 +148,14 @@ pub(super) fn validate(module: &[u8]) -> Result<(), Indirect> {
     Ok(())
 }
 
-/// The function that is exported as the handler. What else is exported would have to be run by somebody.
+/// The function that is exported as the handler. Nobody calls what else is exported.
 fn handler<'s>(spaces: &'s Spaces<'_>) -> Result<&'s Lift, Indirect> {
     let mut found = None;
     for export in &spaces.exports {
-        let name = export.name.name;
         // Drafts are not released versions: wasmtime knows what to say to them.
-        let patch = name.strip_prefix(HANDLER);
-        let is_handler = patch.is_some_and(|patch| patch.bytes().all(|digit| digit.is_ascii_digit()));
-        if export.kind != ComponentExternalKind::Instance || !(is_handler || name.starts_with(COMMAND)) {
-            return Err(Indirect::new(format!("it exports `{name}`, too")));
-        }
+        let patch = export.name.name.strip_prefix(HANDLER);
+        let is_handler = patch.is_some_and(|patch| patch.bytes().all(|digit| digit.is_ascii_digit()))
+            && export.kind == ComponentExternalKind::Instance;
         if is_handler && found.replace(export.index).is_some() {
             return Err(Indirect::new("it exports two handlers"));
         }
@@ -242,8 +251,12 @@ impl<'s, 'a> Roles<'s, 'a> {
     }
 
     fn fixes_up(&self, module: &'a [u8], given: &'s [Export<'a>]) -> Result<Fixups<'s, 'a>, Indirect> {
-        let imports = modules::fixups(module)?;
-        let table = exported(given, ExternalKind::Table, SHIM_TABLE)?;
+        let modules::Fixups { table, functions } = modules::fixups(module)?;
+        if functions.iter().chain([&table]).any(|import| !import.module.is_empty()) {
+            return Err(Indirect::new("it has another module beside the main one, which is not a shim's fixups"));
+        }
+        let imports = functions.iter().map(|import| import.name).collect();
+        let table = exported(given, ExternalKind::Table, table.name)?;
         let table = self.spaces.core_table(table)?;
         let is_shims = table
             .is_some_and(|of| of.name == SHIM_TABLE && Some(of.instance) == self.shim.as_ref().map(|s| s.instance));
@@ -254,8 +267,8 @@ impl<'s, 'a> Roles<'s, 'a> {
         }
     }
 
-    /// What an import of the main module stands for. Notes what it allocates with.
-    fn target(&self, import: &Imported<'a>, realloc: &mut Option<&'a str>) -> Result<Target<'a>, Indirect> {
+    /// What an import of the main module stands for.
+    fn target(&self, import: &Imported<'a>) -> Result<Linked<'a>, Indirect> {
         let argument = self.arguments.iter().find(|argument| argument.name == import.module);
         let argument = argument.ok_or_else(|| Indirect::new(format!("nothing is given as `{}`", import.module)))?;
         let mut function =
@@ -263,17 +276,14 @@ impl<'s, 'a> Roles<'s, 'a> {
         if let CoreFunction::Export(alias) = function {
             function = self.spaces.core_function(self.through_shim(alias)?)?;
         }
-        match function {
-            CoreFunction::Lowered { function, options } => {
-                self.check_lower(options, realloc)?;
-                match *self.spaces.function(*function)? {
-                    Function::Imported { interface, name } => Ok(Target::Function { interface, name }),
-                    _ => Err(Indirect::new(format!("`{}` is not a function of an interface", import.name))),
-                }
-            }
-            CoreFunction::Drop(Some((interface, resource))) => Ok(Target::Drop { interface, resource }),
-            _ => Err(Indirect::new(format!("`{}` of `{}` is not a function of the host", import.name, import.module))),
-        }
+        let realloc = match function {
+            CoreFunction::Lowered { options, .. } => self.check_lower(options)?,
+            _ => None,
+        };
+        let target = self.spaces.target(function)?.ok_or_else(|| {
+            Indirect(format!("`{}` of `{}` is not a function of the host", import.name, import.module))
+        })?;
+        Ok(Linked { target, realloc: realloc.map(Cow::Borrowed) })
     }
 
     /// The core function that a function of the shim ends up calling.
@@ -286,23 +296,21 @@ impl<'s, 'a> Roles<'s, 'a> {
         exported(fixups.given, ExternalKind::Func, import)
     }
 
-    fn check_lower(&self, options: &[CanonicalOption], realloc: &mut Option<&'a str>) -> Result<(), Indirect> {
+    /// Checks how a function is lowered. Answers what it allocates with.
+    fn check_lower(&self, options: &[CanonicalOption]) -> Result<Option<&'a str>, Indirect> {
+        let mut realloc = None;
         for option in options {
             match option {
                 CanonicalOption::UTF8 => {}
                 CanonicalOption::Memory(memory) => self.check_memory(*memory)?,
                 CanonicalOption::Realloc(function) => match self.spaces.core_function(*function)? {
-                    CoreFunction::Export(Aliased { instance, name }) if *instance == self.main => {
-                        if *realloc.get_or_insert(name) != *name {
-                            return Err(Indirect::new("it allocates with two functions"));
-                        }
-                    }
+                    CoreFunction::Export(Aliased { instance, name }) if *instance == self.main => realloc = Some(*name),
                     _ => return Err(Indirect::new("it allocates with a function that is not the main module's")),
                 },
                 other => return Err(Indirect::new(format!("it lowers a function with {other:?}"))),
             }
         }
-        Ok(())
+        Ok(realloc)
     }
 
     fn check_memory(&self, memory: u32) -> Result<(), Indirect> {

@@ -11,13 +11,17 @@
 //! code may take it for granted that a handle is of the type that it was made for, so it is looked up by this type before anything
 //! else is done with it (`io::subscribe` is where that matters).
 //!
+//! Components of several core modules, as languages with a runtime have them, are joined to one first (`component/join.rs`).
+//!
 //! Whatever has another form, or imports what is not in the list here, runs as a component; so does one with debugging
 //! information, which would no longer fit its code.
 //!
 //! - `component.rs`: takes a component apart; `rewrite.rs`: makes the core module that is compiled
-//! - `abi.rs`: what goes into a guest's memory and comes out of it; `values.rs`: how it lies there; `http.rs`, `errors.rs`, `io.rs`, `cli.rs`, `said.rs`: the functions
+//! - `abi.rs`: what goes into a guest's memory and comes out of it; `values.rs`: how it lies there; `http.rs`, `errors.rs`, `io.rs`, `cli.rs`, `said.rs`,
+//!   `absent.rs`: the functions
 
 mod abi;
+mod absent;
 mod cli;
 mod component;
 mod errors;
@@ -40,7 +44,7 @@ use self::rewrite::{Import, Shape};
 use crate::guest::Guest;
 
 /// Counts the changes of what is compiled, and of what it and the host say to each other: code of another version is not run.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// A function of the host.
 struct Function {
@@ -111,7 +115,7 @@ use functions;
 
 /// All of them, by interface and name.
 static FUNCTIONS: LazyLock<HashMap<(&'static str, &'static str), Function>> = LazyLock::new(|| {
-    let all = [http::all(), io::all(), cli::all(), said::all()].into_iter().flatten();
+    let all = [http::all(), io::all(), cli::all(), said::all(), absent::all()].into_iter().flatten();
     all.map(|function| ((function.interface, function.name), function)).collect()
 });
 
@@ -142,8 +146,12 @@ fn import(target: &Target<'_>) -> Option<Import> {
         Some(interface) => interface,
         None => released(interface)?,
     };
-    let function = FUNCTIONS.get(&(interface, name.as_str()))?;
-    let shape = if function.gives { Shape::Giving } else { Shape::Plain };
+    let shape = match FUNCTIONS.get(&(interface, name.as_str())) {
+        Some(function) if function.gives => Shape::Giving,
+        Some(_) => Shape::Plain,
+        None if absent::is_of_nothing(interface, &name) => Shape::Absent,
+        None => return None,
+    };
     Some(Import { module: interface.to_owned(), name, shape })
 }
 
@@ -160,7 +168,8 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     for function in FUNCTIONS.values() {
         (function.link)(&mut linker, function.interface)?;
     }
-    linker.func_wrap(rewrite::GIVE_MODULE, rewrite::GIVE_NAME, abi::given)?;
+    linker.func_wrap(rewrite::GLUE_MODULE, rewrite::GIVE_NAME, abi::given)?;
+    linker.func_wrap(rewrite::GLUE_MODULE, rewrite::ABSENT_NAME, absent::refuse)?;
     Ok(linker)
 }
 

@@ -12,8 +12,11 @@
 //!     needs = give(realloc(0, 0, needs >> 32, needs as i32)))
 //! ```
 //!
+//! What no function here can have a handle of ("absent"), a file or a socket, needs no function of the host either: whatever
+//! is called with a handle of one ends in [`ABSENT_NAME`], which says that there is none.
+//!
 //! Imports keep their indices, `give` comes after the last of them, and glue after all functions that were there.
-//! Wherever a giving import was named, its glue is.
+//! Wherever an import that has glue was named, its glue is.
 
 mod outline;
 
@@ -31,11 +34,14 @@ use wasmparser::{
 use super::component::{Indirect, Parts, Target, validate};
 use outline::Outline;
 
-/// The module of the function that is told what was allocated for it.
-pub(super) const GIVE_MODULE: &str = "samovar:direct";
+/// The module of the functions that are called by glue alone.
+pub(super) const GLUE_MODULE: &str = "samovar:direct";
 
-/// The name of this function, of type `(i32) -> (i64)`.
+/// The name of the function that is told what was allocated for it, of type `(i32) -> (i64)`.
 pub(super) const GIVE_NAME: &str = "give";
+
+/// The name of the function that ends an invocation for a handle that it cannot have, of type `(i32) -> ()`.
+pub(super) const ABSENT_NAME: &str = "absent";
 
 /// What the names of custom sections begin with that say something of single instructions, by offsets that change.
 const CODE_METADATA: &str = "metadata.code.";
@@ -48,6 +54,8 @@ pub(super) enum Shape {
     /// It gives values that need memory of the guest. The last parameter of the lowered function says where they go,
     /// and it has no result. The host's has: the size of what it needs next, and in the upper half its alignment, or 0.
     Giving,
+    /// There is none: the first parameter is a handle that nobody has.
+    Absent,
 }
 
 /// The host's side of a function.
@@ -66,10 +74,10 @@ pub(super) struct Import {
 /// With the reason, when it cannot be done.
 pub(super) fn rewrite(parts: &Parts<'_>, import: impl Fn(&Target<'_>) -> Option<Import>) -> Result<Vec<u8>, Indirect> {
     let found = |target| import(target).ok_or_else(|| Indirect::new(format!("{target} is not linked directly")));
-    let imports = parts.targets.iter().map(found).collect::<Result<Vec<_>, _>>()?;
+    let imports = parts.imports.iter().map(|linked| found(&linked.target)).collect::<Result<Vec<_>, _>>()?;
     let mut rewriting = Rewriting::plan(parts, imports)?;
     let mut module = Module::new();
-    rewriting.parse_core_module(&mut module, Parser::new(0), parts.module).map_err(|error| match error {
+    rewriting.parse_core_module(&mut module, Parser::new(0), &parts.module).map_err(|error| match error {
         reencode::Error::UserError(indirect) => indirect,
         reencode::Error::ParseError(error) => error.into(),
         other => Indirect::new(other.to_string()),
@@ -86,47 +94,54 @@ struct Rewriting<'a> {
     /// For each import, the new index of its glue, if it has any.
     glue_of: Vec<Option<u32>>,
     glue: Vec<Glue>,
-    /// What allocates, by its old index. There is one if there is glue.
-    realloc: u32,
     /// The function to call at start, by its old index, unless the module has one already.
     start: Option<u32>,
 }
 
-/// A function that calls a giving import.
+/// A function that stands before an import.
 struct Glue {
     import: u32,
     type_index: u32,
     params: Vec<ValType>,
+    /// What allocates for a giving one, by its old index. Absent ones need none.
+    realloc: Option<u32>,
 }
 
 impl<'a> Rewriting<'a> {
-    fn plan(parts: &Parts<'a>, imports: Vec<Import>) -> Result<Self, Indirect> {
-        let outline = Outline::read(parts.module)?;
-        outline.check_function(parts.handler, &[wasmparser::ValType::I32; 2], &[])?;
+    fn plan(parts: &'a Parts<'_>, imports: Vec<Import>) -> Result<Self, Indirect> {
+        let outline = Outline::read(&parts.module)?;
+        outline.check_function(&parts.handler, &[wasmparser::ValType::I32; 2], &[])?;
         outline.check_memory("memory")?;
         if imports.len() != outline.imports as usize {
             return Err(Indirect::new("its main module does not import what it is given"));
         }
-        let start = parts.initialize.map(|name| outline.check_function(name, &[], &[])).transpose()?;
+        let start = parts.initialize.as_ref().map(|name| outline.check_function(name, &[], &[])).transpose()?;
         if start.is_some() && outline.has_start {
             return Err(Indirect::new("its main module has a start function, and one that initializes it"));
         }
-        let glue = (0..).zip(&imports).filter(|(_, import)| import.shape == Shape::Giving);
-        let glue = glue.map(|(index, import)| Glue::of(index, import, &outline)).collect::<Result<Vec<_>, _>>()?;
-        let mut realloc = 0;
-        if !glue.is_empty() {
-            let name = parts.realloc.ok_or_else(|| Indirect::new("it has nothing to allocate with"))?;
-            realloc = outline.check_function(name, &[wasmparser::ValType::I32; 4], &[wasmparser::ValType::I32])?;
-            if outline.functions.len() == imports.len() {
-                return Err(Indirect::new("its main module has no function of its own"));
+        let mut glue = Vec::new();
+        for (index, (import, linked)) in (0..).zip(imports.iter().zip(&parts.imports)) {
+            match import.shape {
+                Shape::Plain => {}
+                Shape::Giving => {
+                    let nothing = || Indirect::new("it has nothing to allocate with");
+                    let name = linked.realloc.as_ref().ok_or_else(nothing)?;
+                    let i32 = wasmparser::ValType::I32;
+                    let realloc = outline.check_function(name, &[i32; 4], &[i32])?;
+                    glue.push(Glue::giving(index, import, &outline, realloc)?);
+                }
+                Shape::Absent => glue.push(Glue::of(index, &outline)?),
             }
+        }
+        if !glue.is_empty() && outline.functions.len() == imports.len() {
+            return Err(Indirect::new("its main module has no function of its own"));
         }
         let mut glue_of = vec![None; imports.len()];
         // After all functions, and after the one more import.
         for (new, glue) in (outline.count() + 1..).zip(&glue) {
             glue_of[glue.import as usize] = Some(new);
         }
-        Ok(Self { outline, imports, glue_of, glue, realloc, start })
+        Ok(Self { outline, imports, glue_of, glue, start })
     }
 
     /// The new index of a function, `None` if there is no such function.
@@ -139,7 +154,7 @@ impl<'a> Rewriting<'a> {
         }
     }
 
-    /// The index of the type that `give` has. The types of the giving imports follow, in order.
+    /// The index of the type that `give` has. That of `absent` follows, and those of the giving imports, in order.
     fn give_type(&self) -> u32 {
         self.outline.types.len() as u32
     }
@@ -151,14 +166,31 @@ impl<'a> Rewriting<'a> {
 }
 
 impl Glue {
-    fn of(index: u32, import: &Import, outline: &Outline<'_>) -> Result<Self, Indirect> {
-        let (type_index, signature) = outline.function(index)?;
+    fn of(import: u32, outline: &Outline<'_>) -> Result<Self, Indirect> {
+        let (type_index, signature) = outline.function(import)?;
+        let params = signature.params().iter().map(|param| ValType::try_from(*param)).collect::<Result<_, _>>();
+        let params = params.map_err(|error| Indirect::new(error.to_string()))?;
+        Ok(Self { import, type_index, params, realloc: None })
+    }
+
+    fn giving(index: u32, import: &Import, outline: &Outline<'_>, realloc: u32) -> Result<Self, Indirect> {
+        let (_, signature) = outline.function(index)?;
         if signature.params().last() != Some(&wasmparser::ValType::I32) || !signature.results().is_empty() {
             return Err(Indirect::new(format!("`{}` of `{}` has nowhere to give to", import.name, import.module)));
         }
-        let params = signature.params().iter().map(|param| ValType::try_from(*param)).collect::<Result<_, _>>();
-        let params = params.map_err(|error| Indirect::new(error.to_string()))?;
-        Ok(Self { import: index, type_index, params })
+        Ok(Self { realloc: Some(realloc), ..Self::of(index, outline)? })
+    }
+
+    /// Says that there is nothing with this handle.
+    fn refusal(&self) -> Function {
+        let mut function = Function::new([]);
+        let mut code = function.instructions();
+        match self.params.first() {
+            Some(ValType::I32) => code.local_get(0),
+            _ => code.i32_const(0),
+        };
+        code.call(self.import).unreachable().end();
+        function
     }
 
     /// See the top of this file.
@@ -187,31 +219,34 @@ impl Reencode for Rewriting<'_> {
     type Error = Indirect;
 
     fn function_index(&mut self, function: u32) -> Result<u32, Error> {
-        self.moved(function).ok_or_else(|| Error::UserError(Indirect::new("it names a function that is not there")))
+        self.moved_function(function)
     }
 
     fn parse_type_section(&mut self, types: &mut TypeSection, section: TypeSectionReader<'_>) -> Result<(), Error> {
         reencode::utils::parse_type_section(self, types, section)?;
         if !self.glue.is_empty() {
             types.ty().function([ValType::I32], [ValType::I64]);
+            types.ty().function([ValType::I32], []);
         }
-        for glue in &self.glue {
+        for glue in self.glue.iter().filter(|glue| glue.realloc.is_some()) {
             types.ty().function(glue.params.iter().copied(), [ValType::I64]);
         }
         Ok(())
     }
 
     fn parse_import_section(&mut self, imports: &mut ImportSection, _: ImportSectionReader<'_>) -> Result<(), Error> {
-        let mut giving_types = self.give_type() + 1..;
+        let absent_type = self.give_type() + 1;
+        let mut giving_types = absent_type + 1..;
         for (import, type_index) in self.imports.iter().zip(&self.outline.functions) {
-            let type_index = match import.shape {
-                Shape::Plain => *type_index,
-                Shape::Giving => giving_types.next().unwrap_or(*type_index),
+            let (module, name, type_index) = match import.shape {
+                Shape::Plain => (&*import.module, &*import.name, *type_index),
+                Shape::Giving => (&*import.module, &*import.name, giving_types.next().unwrap_or(*type_index)),
+                Shape::Absent => (GLUE_MODULE, ABSENT_NAME, absent_type),
             };
-            imports.import(&import.module, &import.name, wasm_encoder::EntityType::Function(type_index));
+            imports.import(module, name, wasm_encoder::EntityType::Function(type_index));
         }
         if !self.glue.is_empty() {
-            imports.import(GIVE_MODULE, GIVE_NAME, wasm_encoder::EntityType::Function(self.give_type()));
+            imports.import(GLUE_MODULE, GIVE_NAME, wasm_encoder::EntityType::Function(self.give_type()));
         }
         Ok(())
     }
@@ -230,9 +265,11 @@ impl Reencode for Rewriting<'_> {
 
     fn parse_code_section(&mut self, code: &mut CodeSection, section: CodeSectionReader<'_>) -> Result<(), Error> {
         reencode::utils::parse_code_section(self, code, section)?;
-        let realloc = self.function_index(self.realloc)?;
         for glue in &self.glue {
-            code.function(&glue.body(realloc, self.give()));
+            code.function(&match glue.realloc {
+                Some(realloc) => glue.body(self.moved_function(realloc)?, self.give()),
+                None => glue.refusal(),
+            });
         }
         Ok(())
     }
@@ -282,6 +319,10 @@ impl Reencode for Rewriting<'_> {
 }
 
 impl Rewriting<'_> {
+    fn moved_function(&self, function: u32) -> Result<u32, Error> {
+        self.moved(function).ok_or_else(|| Error::UserError(Indirect::new("it names a function that is not there")))
+    }
+
     /// Names of what functions have.
     fn moved_names(&self, map: wasmparser::IndirectNameMap<'_>) -> Result<IndirectNameMap, Error> {
         let mut moved = BTreeMap::new();

@@ -216,3 +216,40 @@ async fn an_instance_may_send_more_requests_than_it_may_hold_things() {
         }
     }
 }
+
+#[tokio::test]
+async fn nobody_has_files_or_sockets() {
+    let pair = Pair::start();
+    let nothing = pair.guest("nothing", "").await;
+    let outcomes = same(&nothing, ["", "of=all", ""].map(Call::get)).await;
+    assert!(outcomes.iter().all(|outcome| !outcome.body().contains("Ok(()")), "{outcomes:?}");
+    let connect = pair.guest("connect", "").await;
+    same(&connect, ["to=127.0.0.1:1", "to=localhost:1", "to=[::1]:1"].map(Call::get)).await;
+    pair.end(Words::Same).await;
+}
+
+#[tokio::test]
+async fn a_made_up_handle_of_a_file_or_a_socket_ends_the_invocation() {
+    let pair = Pair::start();
+    let nothing = pair.guest("nothing", "").await;
+    for of in [
+        "descriptor",
+        "open",
+        "directory",
+        "tcp",
+        "udp",
+        "incoming",
+        "outgoing",
+        "addresses",
+        "drop",
+        "network",
+        "error",
+    ] {
+        // The bindings drop nothing that has the largest number.
+        for handle in [0, 1, 2, 3, 7, 1_000_000, u32::MAX - 1] {
+            let outcome = nothing.call(&Call::get(&format!("of={of}&handle={handle}"))).await;
+            assert_eq!(outcome, Outcome::Fault(samovar_model::Fault::Trap), "{of} {handle}");
+        }
+    }
+    pair.end(Words::Different).await;
+}

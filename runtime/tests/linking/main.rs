@@ -12,6 +12,7 @@ mod guests;
 mod host;
 #[path = "../shared/in_memory.rs"]
 mod in_memory;
+mod joined;
 mod other;
 mod outcome;
 mod pair;

@@ -36,7 +36,7 @@ pub(crate) enum Words {
 }
 
 /// What a host made of a function's component.
-pub(crate) fn form(host: &TestHost, function: &Deployed) -> Precompiled {
+fn form(host: &TestHost, function: &Deployed) -> Precompiled {
     let form = Engine::detect_precompiled_file(host.compiled(function)).expect("a file that can be read");
     form.expect("compiled code")
 }

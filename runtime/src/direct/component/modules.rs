@@ -94,18 +94,25 @@ fn place(body: &FunctionBody<'_>, own_type: u32) -> Result<Option<u32>, Indirect
     Ok(if calls && ends { u32::try_from(place).ok() } else { None })
 }
 
-/// What the fixups put into the shim's table, by the names of their imports, from the table's first place.
-pub(super) fn fixups(module: &[u8]) -> Result<Vec<&str>, Indirect> {
+/// What fills a table, from its first place, and does nothing else.
+pub(super) struct Fixups<'a> {
+    pub(super) table: Imported<'a>,
+    pub(super) functions: Vec<Imported<'a>>,
+}
+
+/// What the fixups put into the shim's table.
+pub(super) fn fixups(module: &[u8]) -> Result<Fixups<'_>, Indirect> {
     let unusual = || Indirect::new("it has another module beside the main one, which is not a shim's fixups");
-    let (mut functions, mut tables, mut filled) = (Vec::new(), 0, None);
+    let (mut functions, mut table, mut filled) = (Vec::new(), None, None);
     for payload in payloads(module) {
         match payload? {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
                     let import = import?;
+                    let imported = Imported { module: import.module, name: import.name };
                     match import.ty {
-                        TypeRef::Func(_) if import.module.is_empty() => functions.push(import.name),
-                        TypeRef::Table(_) if import.module.is_empty() && import.name == SHIM_TABLE => tables += 1,
+                        TypeRef::Func(_) => functions.push(imported),
+                        TypeRef::Table(_) if table.is_none() => table = Some(imported),
                         _ => return Err(unusual()),
                     }
                 }
@@ -126,8 +133,9 @@ pub(super) fn fixups(module: &[u8]) -> Result<Vec<&str>, Indirect> {
             _ => return Err(unusual()),
         }
     }
-    let (Some(filled), 1) = (filled, tables) else { return Err(unusual()) };
-    filled.into_iter().map(|item| functions.get(item? as usize).copied().ok_or_else(unusual)).collect()
+    let (Some(filled), Some(table)) = (filled, table) else { return Err(unusual()) };
+    let function = |item: wasmparser::Result<u32>| functions.get(item? as usize).copied().ok_or_else(unusual);
+    Ok(Fixups { table, functions: filled.into_iter().map(function).collect::<Result<_, Indirect>>()? })
 }
 
 /// Checks that a module only calls the function that it imports, when it starts.
@@ -150,7 +158,7 @@ pub(super) fn check_initializer(module: &[u8]) -> Result<(), Indirect> {
     if starts { Ok(()) } else { Err(unusual()) }
 }
 
-fn payloads(module: &[u8]) -> impl Iterator<Item = wasmparser::Result<Payload<'_>>> {
+pub(super) fn payloads(module: &[u8]) -> impl Iterator<Item = wasmparser::Result<Payload<'_>>> {
     let mut parser = Parser::new(0);
     parser.set_features(FEATURES);
     parser.parse_all(module)

@@ -10,7 +10,7 @@ use wasmparser::{
     TypeBounds, Validator,
 };
 
-use super::{DEBUG_INFO, FEATURES, Indirect};
+use super::{DEBUG_INFO, FEATURES, Indirect, Target};
 
 /// What a component defines.
 #[derive(Default)]
@@ -22,6 +22,7 @@ pub(super) struct Spaces<'a> {
     core_functions: Vec<CoreFunction<'a>>,
     core_memories: Vec<Option<Aliased<'a>>>,
     core_tables: Vec<Option<Aliased<'a>>>,
+    core_globals: Vec<Option<Aliased<'a>>>,
     functions: Vec<Function<'a>>,
     instances: Vec<Made<'a>>,
     /// Of a type that an imported instance exports, the instance's name and its own.
@@ -173,7 +174,8 @@ impl<'a> Spaces<'a> {
                 }
                 ExternalKind::Table => self.core_tables.push(Some(Aliased { instance, name })),
                 ExternalKind::Memory => self.core_memories.push(Some(Aliased { instance, name })),
-                ExternalKind::Global | ExternalKind::Tag => {}
+                ExternalKind::Global => self.core_globals.push(Some(Aliased { instance, name })),
+                ExternalKind::Tag => {}
             },
             ComponentAlias::Outer { kind, .. } => match kind {
                 ComponentOuterAliasKind::CoreModule => self.modules.push(None),
@@ -199,6 +201,21 @@ impl<'a> Spaces<'a> {
         self.core_functions.push(core_function);
     }
 
+    /// The function of the host that a core function is, if it is one.
+    ///
+    /// # Errors
+    /// When it is a function of components, and not of an interface.
+    pub(super) fn target(&self, function: &CoreFunction<'a>) -> Result<Option<Target<'a>>, Indirect> {
+        Ok(match *function {
+            CoreFunction::Lowered { function, .. } => match *self.function(function)? {
+                Function::Imported { interface, name } => Some(Target::Function { interface, name }),
+                _ => return Err(Indirect::new("it lowers a function that is not one of an interface")),
+            },
+            CoreFunction::Drop(Some((interface, resource))) => Some(Target::Drop { interface, resource }),
+            _ => None,
+        })
+    }
+
     pub(super) fn module(&self, index: u32) -> Result<&'a [u8], Indirect> {
         at(&self.modules, index)?.ok_or_else(|| Indirect::new("it uses a core module that is not its own"))
     }
@@ -217,6 +234,10 @@ impl<'a> Spaces<'a> {
 
     pub(super) fn core_table(&self, index: u32) -> Result<Option<Aliased<'a>>, Indirect> {
         at(&self.core_tables, index).copied()
+    }
+
+    pub(super) fn core_global(&self, index: u32) -> Result<Option<Aliased<'a>>, Indirect> {
+        at(&self.core_globals, index).copied()
     }
 
     pub(super) fn function(&self, index: u32) -> Result<&Function<'a>, Indirect> {

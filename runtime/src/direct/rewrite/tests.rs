@@ -1,6 +1,7 @@
 use wasmtime::{Caller, Engine, Instance, Linker, Module, Store};
 
 use super::*;
+use crate::direct::component::Linked;
 
 const INTERFACE: &str = "wasi:http/types@0.2.12";
 const HANDLER: &str = "wasi:http/incoming-handler@0.2.12#handle";
@@ -55,7 +56,16 @@ fn wasm(text: &str) -> Vec<u8> {
 }
 
 fn parts<'a>(module: &'a [u8], names: &[&'static str]) -> Parts<'a> {
-    Parts { module, targets: targets(names), realloc: Some("cabi_realloc"), handler: HANDLER, initialize: None }
+    let imports = targets(names).into_iter().map(|target| Linked { target, realloc: Some("cabi_realloc".into()) });
+    Parts { module: module.into(), imports: imports.collect(), handler: HANDLER.into(), initialize: None }
+}
+
+/// The same, with this that allocates for all of it.
+fn allocating<'a>(realloc: Option<&'a str>, mut parts: Parts<'a>) -> Parts<'a> {
+    for linked in &mut parts.imports {
+        linked.realloc = realloc.map(Into::into);
+    }
+    parts
 }
 
 /// The host has everything, and `list` is giving.
@@ -125,7 +135,7 @@ fn instantiate(module: &[u8]) -> (Store<Host>, Instance) {
     let engine = Engine::default();
     let mut linker = Linker::new(&engine);
     linker.func_wrap("host", "list", Host::list).expect("linked");
-    linker.func_wrap(GIVE_MODULE, GIVE_NAME, Host::give).expect("linked");
+    linker.func_wrap(GLUE_MODULE, GIVE_NAME, Host::give).expect("linked");
     let plain = |mut caller: Caller<'_, Host>, number: i32| {
         caller.data_mut().calls.push(format!("plain {number}"));
         number + 1
@@ -207,7 +217,7 @@ fn a_backtrace_has_the_names_that_it_had() {
 #[test]
 fn a_module_without_giving_imports_gets_no_glue() {
     let module = module_with(r#"(import "types" "plain" (func (param i32) (result i32)))"#);
-    let rewritten = rewrite(&Parts { realloc: None, ..parts(&module, &["plain"]) }, everything).expect("rewritten");
+    let rewritten = rewrite(&allocating(None, parts(&module, &["plain"])), everything).expect("rewritten");
     let module = Module::new(&Engine::default(), rewritten).expect("compiles");
     let imports: Vec<_> = module.imports().map(|import| (import.module(), import.name())).collect();
     assert_eq!(imports, [("host", "plain")]);
@@ -220,7 +230,7 @@ fn what_initializes_the_module_is_called_at_start() {
                   (func (export "_initialize") (call $list (i64.const 1) (call $plain (i32.const 7))))"#;
     for later in ["", "(data $d \"x\") (func (data.drop $d))", "(func $f) (elem declare func $f)"] {
         let module = module_with(&format!("{more} {later}"));
-        let parts = Parts { initialize: Some("_initialize"), ..parts(&module, &["plain", "list"]) };
+        let parts = Parts { initialize: Some("_initialize".into()), ..parts(&module, &["plain", "list"]) };
         let rewritten = rewrite(&parts, everything).expect("rewritten");
         let (store, _) = instantiate(&rewritten);
         assert_eq!(store.data().calls, ["plain 7", "list 1 8"]);
@@ -231,17 +241,17 @@ fn what_initializes_the_module_is_called_at_start() {
 fn a_module_with_a_start_of_its_own_cannot_have_another() {
     let module = module_with(r#"(func $start (export "_initialize")) (start $start)"#);
     assert!(rewrite(&parts(&module, &[]), everything).is_ok());
-    let parts = Parts { initialize: Some("_initialize"), ..parts(&module, &[]) };
+    let parts = Parts { initialize: Some("_initialize".into()), ..parts(&module, &[]) };
     assert_eq!(refused(&parts), "its main module has a start function, and one that initializes it");
 }
 
 #[test]
 fn a_function_that_the_host_does_not_have_is_named() {
     let module = module_with(r#"(import "types" "[resource-drop]fields" (func (param i32)))"#);
-    let mut parts = parts(&module, &[]);
-    parts.targets = vec![Target::Drop { interface: INTERFACE, resource: "fields" }];
+    let mut parts = parts(&module, &["drop"]);
+    parts.imports[0].target = Target::Drop { interface: INTERFACE, resource: "fields" };
     assert_eq!(refused(&parts), "dropping `fields` of `wasi:http/types@0.2.12` is not linked directly");
-    parts.targets = targets(&["[method]fields.unknown"]);
+    parts.imports[0].target = targets(&["[method]fields.unknown"])[0];
     let reason = rewrite(&parts, |_| None).expect_err("unknown").to_string();
     assert_eq!(reason, "`[method]fields.unknown` of `wasi:http/types@0.2.12` is not linked directly");
 }
@@ -257,7 +267,7 @@ fn a_giving_import_needs_somewhere_to_give_to() {
 #[test]
 fn a_giving_import_needs_something_to_allocate_with() {
     let module = module_with(r#"(import "types" "list" (func (param i64 i32))) (func (export "other"))"#);
-    let with = |realloc| refused(&Parts { realloc, ..parts(&module, &["list"]) });
+    let with = |realloc| refused(&allocating(realloc, parts(&module, &["list"])));
     assert_eq!(with(None), "it has nothing to allocate with");
     assert_eq!(with(Some("none")), "its main module does not export a function `none`");
     assert_eq!(with(Some("memory")), "its main module does not export a function `memory`");
@@ -267,10 +277,10 @@ fn a_giving_import_needs_something_to_allocate_with() {
 #[test]
 fn a_module_without_a_handler_or_a_memory_is_refused() {
     let module = module_with("");
-    let parts = Parts { handler: "cabi_realloc", ..parts(&module, &[]) };
+    let parts = Parts { handler: "cabi_realloc".into(), ..parts(&module, &[]) };
     assert_eq!(refused(&parts), "the function `cabi_realloc` of its main module is not of the usual type");
     let module = wasm(&format!(r#"(module (func (export "{HANDLER}") (param i32 i32)))"#));
-    let parts = Parts { handler: HANDLER, ..self::parts(&module, &[]) };
+    let parts = Parts { handler: HANDLER.into(), ..self::parts(&module, &[]) };
     assert_eq!(refused(&parts), "its main module does not export a memory `memory`");
 }
 
