@@ -12,6 +12,8 @@ pub const PLAIN: &str = "benches/guests/target/wasm32-wasip2/release/bench_plain
 pub const ECHO: &str = "benches/guests/target/wasm32-wasip2/release/bench_echo.wasm";
 /// The same without the SDK.
 pub const PLAIN_ECHO: &str = "tests/guests/target/wasm32-wasip2/release/echo.wasm";
+/// The hello example, which can be held open.
+pub const HELD: &str = "benches/guests/target/wasm32-wasip2/release/bench_held.wasm";
 /// Prices an order.
 pub const JSON: &str = "benches/guests/target/wasm32-wasip2/release/bench_json.wasm";
 /// The hello example in JavaScript.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client as Multiplexing;
 use hyper_util::rt::TokioExecutor;
-use samovar_benches::component::{HELLO, built, guest};
+use samovar_benches::component::{HELD, HELLO, built, guest};
 use samovar_benches::load::Client;
 use samovar_benches::node::{Function, Node};
 use samovar_benches::percentile::percentile;
@@ -39,8 +39,9 @@ async fn main() -> anyhow::Result<()> {
         let plain = instances("plain hello", guest("hello")?, None, INSTANCES).await?;
         let called = instances("plain, called once", guest("sleep")?, Some("?ms=10000"), 4_000).await?;
         let sdk = instances("SDK hello", built(HELLO)?, None, INSTANCES).await?;
+        let held = instances("SDK, called once", built(HELD)?, Some("?held"), 4_000).await?;
         let wstd = instances("wstd, called once", guest("stream")?, Some("?count=2&ms=10000"), 4_000).await?;
-        report.insert("instances".to_owned(), json!([plain, called, sdk, wstd]));
+        report.insert("instances".to_owned(), json!([plain, called, sdk, held, wstd]));
     }
     if wanted("functions") {
         report.insert("functions".to_owned(), functions().await?);
