@@ -136,14 +136,14 @@ async fn start(args: &UpArgs, limits: &Limits, data_dir: DataDir, gateway_url: &
         secrets: Some(Arc::clone(&secrets)),
     };
     let host = start_host(limits, &data_dir, Arc::clone(&artifacts), reach)?;
-    functions.follow(LocalHost(host.clone()), registry.watch());
+    let called = functions.follow(LocalHost(host.clone()), registry.watch());
     let snapshot = Arc::clone(&registry.watch().borrow());
     let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
     let code: Vec<_> = revisions.map(|revision| (revision.artifact, revision.kind)).collect();
     host.collect_code(&code)?;
     let jobs: Arc<dyn Jobs> = Arc::new(EmbeddedJobs::open(&data_dir, args.jobs.max_bytes.as_bytes())?);
     let gateway = Gateway::with_jobs(args.gateway.config(), LocalHost(host.clone()), Arc::clone(&jobs));
-    let platform = Arc::new(LocalPlatform::new(host.clone(), gateway.clone(), gateway_url.to_owned(), jobs));
+    let platform = Arc::new(LocalPlatform::new(host.clone(), gateway.clone(), called, gateway_url.to_owned(), jobs));
     let token = data_dir.token()?;
     let stores = Stores { registry: Arc::clone(&registry) as _, artifacts, key_value: Some(key_value), secrets };
     let control = Control::new(ControlConfig::new(token), stores, Arc::clone(&platform) as _);

@@ -23,12 +23,14 @@ use crate::problem::Problem;
 pub struct Calls<D: Dispatcher> {
     dispatcher: D,
     targets: ArcSwap<HashMap<FunctionName, D::Target>>,
+    /// The version of the snapshot that they are of.
+    version: watch::Sender<u64>,
 }
 
 impl<D: Dispatcher> Calls<D> {
     /// Knows no function, until [`Calls::follow`] runs.
     pub fn new(dispatcher: D) -> Self {
-        Self { dispatcher, targets: ArcSwap::default() }
+        Self { dispatcher, targets: ArcSwap::default(), version: watch::Sender::default() }
     }
 
     /// Calls what is current in this snapshot from now on.
@@ -38,13 +40,21 @@ impl<D: Dispatcher> Calls<D> {
             (function.name.clone(), target)
         };
         self.targets.store(Arc::new(snapshot.functions.values().map(target).collect()));
+        self.version.send_replace(snapshot.version);
+    }
+
+    /// The version of the snapshot whose functions are called, and its successors.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// Applies each new snapshot, until the registry is gone.
     pub async fn follow(&self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
         loop {
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
-            self.apply(&snapshot);
+            if snapshot.version != *self.version.borrow() {
+                self.apply(&snapshot);
+            }
             if snapshots.changed().await.is_err() {
                 return;
             }

@@ -19,10 +19,16 @@ impl<D: Dispatcher> OtherFunctions<D> {
         Arc::new(Self(OnceCell::new()))
     }
 
-    /// Passes calls on to the current revisions of these functions from now on.
-    pub(crate) fn follow(self: &Arc<Self>, dispatcher: D, snapshots: watch::Receiver<Arc<Snapshot>>) {
+    /// Passes calls on to the current revisions of these functions from now on. Answers with the versions of the snapshots that they
+    /// are current in.
+    pub(crate) fn follow(
+        self: &Arc<Self>,
+        dispatcher: D,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+    ) -> watch::Receiver<u64> {
         let calls = Calls::new(dispatcher);
         calls.apply(&Arc::clone(&snapshots.borrow()));
+        let versions = calls.versions();
         // Once, when the host has been started.
         drop(self.0.set(calls));
         let functions = Arc::clone(self);
@@ -31,6 +37,7 @@ impl<D: Dispatcher> OtherFunctions<D> {
                 calls.follow(snapshots).await;
             }
         });
+        versions
     }
 }
 

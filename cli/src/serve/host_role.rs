@@ -134,7 +134,7 @@ impl HostRole {
             secrets: member.secrets.clone(),
         };
         let host = start_host(limits, &member.data_dir, Arc::clone(&artifacts), reach)?;
-        functions.follow(others(member), member.registry.watch());
+        let called = functions.follow(others(member), member.registry.watch());
         let snapshot = Arc::clone(&member.registry.watch().borrow());
         let revisions = snapshot.functions.values().flat_map(|function| &function.revisions);
         let code: Vec<_> = revisions.map(|revision| (revision.artifact, revision.kind)).collect();
@@ -164,7 +164,7 @@ impl HostRole {
         tokio::spawn(forget_artifacts(Arc::clone(&member.registry), Arc::clone(&member.artifacts)));
         let (phase, phases) = watch::channel(Phase::Serving);
         let held = lease.held();
-        let reporter = Reporter { host: host.clone(), serving: Arc::clone(&serving), phase: phases };
+        let reporter = Reporter { host: host.clone(), serving: Arc::clone(&serving), called, phase: phases };
         let reporter = tokio::spawn(reporter.run(lease));
         Ok(Self { host, name, address, serving, held, phase, reporter, stop, listener })
     }
@@ -255,6 +255,8 @@ async fn forget_artifacts(registry: Arc<NatsRegistry>, artifacts: Arc<NatsArtifa
 struct Reporter {
     host: Host,
     serving: Arc<Serving>,
+    /// The version of the snapshot whose functions are called by others.
+    called: watch::Receiver<u64>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -271,13 +273,14 @@ impl Reporter {
             };
             let (busy, idle) = self.host.occupancy();
             let load = HostLoad { busy, idle, in_flight: self.serving.in_flight().into() };
-            let routed = *versions.borrow_and_update();
+            let routed = (*versions.borrow_and_update()).min(*self.called.borrow_and_update());
             lease.report(HostReport { intent, routed, load, warm: self.host.warm() });
             let changed = tokio::select! {
                 () = tokio::time::sleep(REPORT_EVERY) => Ok(()),
                 changed = self.phase.changed() => changed,
                 changed = asked.changed() => changed,
                 changed = versions.changed() => changed,
+                changed = self.called.changed() => changed,
             };
             if changed.is_err() {
                 break;

@@ -14,6 +14,7 @@ use samovar_control::platform::{Checked, Platform, Refusal};
 use samovar_gateway::Gateway;
 use samovar_model::{Digest, FunctionName, FunctionStats, HostStats, LogLine, Settings};
 use samovar_runtime::{CodeError, Host};
+use tokio::sync::watch;
 
 use super::local::LocalHost;
 
@@ -21,6 +22,8 @@ use super::local::LocalHost;
 pub(crate) struct LocalPlatform {
     host: Host,
     gateway: Gateway<LocalHost>,
+    /// The version of the snapshot whose functions are called by others.
+    called: watch::Receiver<u64>,
     gateway_url: String,
     jobs: Arc<dyn Jobs>,
     phase: AtomicU8,
@@ -31,8 +34,14 @@ const READY: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl LocalPlatform {
-    pub(crate) fn new(host: Host, gateway: Gateway<LocalHost>, gateway_url: String, jobs: Arc<dyn Jobs>) -> Self {
-        Self { host, gateway, gateway_url, jobs, phase: AtomicU8::new(STARTING) }
+    pub(crate) fn new(
+        host: Host,
+        gateway: Gateway<LocalHost>,
+        called: watch::Receiver<u64>,
+        gateway_url: String,
+        jobs: Arc<dyn Jobs>,
+    ) -> Self {
+        Self { host, gateway, called, gateway_url, jobs, phase: AtomicU8::new(STARTING) }
     }
 
     /// Says that requests are taken.
@@ -74,6 +83,8 @@ impl Platform for LocalPlatform {
 
     async fn routed(&self, version: u64, _everywhere: bool) -> Vec<String> {
         self.gateway.routed(version).await;
+        // The sender lives as long as the host.
+        drop(self.called.clone().wait_for(|called| *called >= version).await);
         Vec::new()
     }
 

@@ -103,7 +103,8 @@ async fn functions_that_call_in_a_circle_are_stopped_after_eight_calls() {
         format!("/a?url={}http://a.samovar.internal/a", "http://a.samovar.internal/a?url=".repeat(calls - 1))
     };
     // The last one has no url to call, and traps.
-    assert_eq!(node.call(&nested(8)).send().await.status, 502);
+    let answer = node.call(&nested(8)).send().await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
     let answer = node.call(&nested(9)).send().await;
     assert!(answer.status == 599 && answer.text().contains("LoopDetected"), "{}", answer.text());
     says(&node, "a", "call of function `a` refused: 8 calls led here already").await;
