@@ -177,7 +177,8 @@ impl Body {
     /// # assert_eq!(samovar_sdk::testing::block_on(count(Body::from("abc"))).unwrap(), 3);
     /// ```
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
-        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await.transpose()
+        let reading = Reading(self);
+        std::future::poll_fn(|cx| Pin::new(&mut *reading.0).poll_next(cx)).await.transpose()
     }
 
     /// The trailers that came after the data: `None` until [`chunk`](Self::chunk) has returned `None`.
@@ -260,6 +261,18 @@ impl Body {
     #[cfg(target_family = "wasm")]
     pub(crate) fn incoming(incoming: crate::guest::Incoming) -> Self {
         Self { data: Data::Incoming(incoming), trailers: None }
+    }
+}
+
+/// A body of which a piece is waited for.
+struct Reading<'b>(&'b mut Body);
+
+#[cfg(all(target_family = "wasm", not(feature = "wasip3")))]
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if let Data::Incoming(incoming) = &mut self.0.data {
+            incoming.stop_waiting();
+        }
     }
 }
 

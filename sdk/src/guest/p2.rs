@@ -212,28 +212,38 @@ impl Incoming {
         loop {
             match &mut self.state {
                 State::Unread(_) => self.open()?,
-                State::Reading { waiting, stream, .. } => match stream.read(CHUNK_BYTES) {
-                    Ok(data) if data.is_empty() => ready!(waiting.poll(cx, || stream.subscribe())),
-                    Ok(data) => {
-                        self.length = self.length.map(|length| length.saturating_sub(data.len() as u64));
-                        return Poll::Ready(Some(Ok(Frame::data(data.into()))));
+                State::Reading { waiting, stream, .. } => {
+                    let read = || match stream.read(CHUNK_BYTES) {
+                        Ok(data) if data.is_empty() => None,
+                        read => Some(read),
+                    };
+                    match ready!(waiting.poll(cx, read, || stream.subscribe())) {
+                        Ok(data) => {
+                            self.length = self.length.map(|length| length.saturating_sub(data.len() as u64));
+                            return Poll::Ready(Some(Ok(Frame::data(data.into()))));
+                        }
+                        Err(StreamError::Closed) => self.close(),
+                        Err(StreamError::LastOperationFailed(error)) => {
+                            let error = BodyError::new(error.to_debug_string());
+                            self.state = State::Done;
+                            return Poll::Ready(Some(Err(error)));
+                        }
                     }
-                    Err(StreamError::Closed) => self.close(),
-                    Err(StreamError::LastOperationFailed(error)) => {
-                        let error = BodyError::new(error.to_debug_string());
-                        self.state = State::Done;
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                },
-                State::Trailers { waiting, trailers, .. } => match trailers.get() {
-                    None => ready!(waiting.poll(cx, || trailers.subscribe())),
-                    Some(result) => {
-                        self.state = State::Done;
-                        return Poll::Ready(read_trailers(result).transpose());
-                    }
-                },
+                }
+                State::Trailers { waiting, trailers, .. } => {
+                    let result = ready!(waiting.poll(cx, || trailers.get(), || trailers.subscribe()));
+                    self.state = State::Done;
+                    return Poll::Ready(read_trailers(result).transpose());
+                }
                 State::Done => return Poll::Ready(None),
             }
+        }
+    }
+
+    /// Whoever waited for the next piece has given up.
+    pub(crate) fn stop_waiting(&mut self) {
+        if let State::Reading { waiting, .. } | State::Trailers { waiting, .. } = &mut self.state {
+            waiting.now = None;
         }
     }
 
@@ -276,12 +286,26 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn poll(&mut self, cx: &mut Context<'_>, subscribe: impl FnOnce() -> wasip2::io::poll::Pollable) -> Poll<()> {
-        let pollable = self.pollable.get_or_insert_with(|| AsyncPollable::new(subscribe()));
-        let now = self.now.get_or_insert_with(|| pollable.wait_for());
-        ready!(Pin::new(now).poll(cx));
-        self.now = None;
-        Poll::Ready(())
+    /// Tries until there is something, and waits in between.
+    fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut attempt: impl FnMut() -> Option<T>,
+        subscribe: impl Fn() -> wasip2::io::poll::Pollable,
+    ) -> Poll<T> {
+        loop {
+            // Before anything else: a wait that is not seen to its end stays with the reactor, which then cannot wait for anything else
+            // once this is ready.
+            if let Some(now) = &mut self.now {
+                ready!(Pin::new(now).poll(cx));
+                self.now = None;
+            }
+            if let Some(done) = attempt() {
+                return Poll::Ready(done);
+            }
+            let pollable = self.pollable.get_or_insert_with(|| AsyncPollable::new(subscribe()));
+            self.now = Some(pollable.wait_for());
+        }
     }
 }
 
@@ -298,14 +322,7 @@ pub(crate) async fn send(request: http::Request<Body>, timeouts: Timeouts) -> Re
     Reactor::current().spawn(write_body(body, outgoing)).detach();
 
     let mut waiting = Waiting::default();
-    let answer = std::future::poll_fn(|cx| {
-        loop {
-            if let Some(result) = answer.get() {
-                return Poll::Ready(result);
-            }
-            ready!(waiting.poll(cx, || answer.subscribe()));
-        }
-    });
+    let answer = std::future::poll_fn(|cx| waiting.poll(cx, || answer.get(), || answer.subscribe()));
     let answer = answer.await.map_err(|()| SendError::Failed("the answer was taken already".into()))?;
     let answer = answer.map_err(|code| send_error(&parts.uri, code))?;
     read_response(answer).map_err(|error| SendError::Failed(error.to_string()))
