@@ -40,6 +40,8 @@ pub struct Server {
 pub struct Memory {
     /// Resident now.
     pub resident_bytes: u64,
+    /// What of it is no page of a file: those are shared by all who map it, and count for each.
+    pub own_bytes: u64,
     /// Page tables, which the resident set leaves out.
     pub page_tables_bytes: u64,
     /// The most that was resident since [`Server::reset_peak_memory`]; of several processes the sum of their peaks.
@@ -162,6 +164,7 @@ impl Server {
                 anyhow::Ok(kib.parse::<u64>()? << 10)
             };
             sum.resident_bytes += bytes("VmRSS:")?;
+            sum.own_bytes += bytes("RssAnon:")?;
             sum.page_tables_bytes += bytes("VmPTE:")?;
             sum.peak_bytes += bytes("VmHWM:")?;
         }

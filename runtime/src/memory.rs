@@ -2,7 +2,7 @@
 //!
 //! Two figures are looked at, and the larger one counts:
 //! - what is **resident**: sampled by a thread ([`crate::pressure`]), with page tables, without what the engines' pools keep
-//!   ready for the next instance;
+//!   ready for the next instance, and what instances share only once;
 //! - what is **promised**: every live instance, the memory that guests have asked for since they were started, and the code
 //!   that is loaded. It tells what will be resident soon, so that twenty guests that grow between two samples are not all let
 //!   in.
@@ -90,6 +90,11 @@ impl HostMemory {
 
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.resident_bytes.load(Relaxed)
+    }
+
+    /// How large the loaded code is.
+    pub(crate) fn code_bytes(&self) -> u64 {
+        self.code.used_bytes()
     }
 
     /// What is promised, see the top of this file.

@@ -89,13 +89,14 @@ async fn instances(what: &str, component: PathBuf, hold: Option<&str>, count: u6
     let after = node.server.memory()?;
     let each = |of: fn(Memory) -> u64| (of(after) - of(before)) as f64 / 1024.0 / count as f64;
     let (resident, tables) = (each(|memory| memory.resident_bytes), each(|memory| memory.page_tables_bytes));
+    let own = each(|memory| memory.own_bytes);
     println!(
-        "{what}: {count} live after {made_after:.2?}; {resident:.1} KiB resident each, and {tables:.1} KiB of page tables; \
-         process {} MiB",
+        "{what}: {count} live after {made_after:.2?}; {resident:.1} KiB resident each, {own:.1} KiB of it not shared, and {tables:.1} \
+         KiB of page tables; process {} MiB",
         after.resident_bytes >> 20
     );
     Ok(json!({
-        "what": what, "instances": count, "made_millis": made_after.as_millis() as u64, "resident_kib_each": resident,
+        "what": what, "instances": count, "made_millis": made_after.as_millis() as u64, "resident_kib_each": resident, "own_kib_each": own,
         "page_tables_kib_each": tables, "before": shown(before), "after": shown(after),
     }))
 }
